@@ -1,0 +1,3 @@
+"""Kaleyra lookups for Apache Airflow."""
+
+__version__ = "0.1.0"
