@@ -1,0 +1,1 @@
+"""Everything that knows Kaleyra's wire format. Nothing here knows Airflow."""

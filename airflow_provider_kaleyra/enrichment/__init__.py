@@ -1,0 +1,1 @@
+"""The pipeline: numbers in, outcomes filed. Nothing here knows HTTP."""

@@ -1,0 +1,219 @@
+"""The client: asks Kaleyra, waits and retries where that is safe, and buys nothing twice."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from decimal import Decimal
+from typing import TypeVar
+
+from airflow_provider_kaleyra.api import wire
+from airflow_provider_kaleyra.api.batches import batches
+from airflow_provider_kaleyra.api.config import ClientConfig
+from airflow_provider_kaleyra.api.flight import fly
+from airflow_provider_kaleyra.api.gate import Gate
+from airflow_provider_kaleyra.api.models import Answer, DeviceLookup, LookupT, NumberLookup
+from airflow_provider_kaleyra.api.retry import wait_before_retry
+from airflow_provider_kaleyra.api.transport import Transport
+from airflow_provider_kaleyra.errors import (
+    BadRequestError,
+    InvalidNumberError,
+    KaleyraError,
+    MissingFromAnswerError,
+    RateLimitedError,
+    SetupError,
+)
+
+log = logging.getLogger(__name__)
+
+ParsedT = TypeVar("ParsedT")
+
+
+class KaleyraClient:
+    """Kaleyra's lookup APIs over one pooled session, for any number of threads.
+
+    Numbers are E.164 text throughout. Methods that take many give one outcome for each, and stop only at a
+    :class:`~airflow_provider_kaleyra.errors.SetupError`, for which no number is to blame.
+    """
+
+    def __init__(self, config: ClientConfig) -> None:
+        self.config = config
+        self._transport = Transport(config)
+        self._gate = Gate(config.requests_per_second)
+        self._requests = 0
+        self._counting = threading.Lock()
+
+    @property
+    def requests_sent(self) -> int:
+        """How many HTTP requests left so far."""
+        return self._requests
+
+    def close(self) -> None:
+        """Let no request leave any more, and close the connections."""
+        self._gate.close()
+        self._transport.close()
+
+    def lookup_device(self, number: str) -> DeviceLookup:
+        """Ask whether one device can receive RCS messages.
+
+        :raises KaleyraError: if there is no answer; its kind says why.
+        """
+        request = wire.build_device_lookup(self.config, number)
+        parsed = self._ask(request, lambda response: wire.parse_devices(response, [number]))
+        if number not in parsed.lookups:
+            raise MissingFromAnswerError("Kaleyra's answer does not mention this number")
+        return parsed.lookups[number]
+
+    def ask_devices(self, numbers: Sequence[str]) -> Answer[DeviceLookup]:
+        """Ask about a batch: one Bulk Device Lookup if it has 100 numbers or more, else single ones."""
+        if len(numbers) < wire.BULK_LEAST:
+            return self._ask_singly(numbers)
+        request = wire.build_devices_lookup(self.config, numbers)
+        try:
+            parsed = self._ask(request, lambda response: wire.parse_devices(response, numbers))
+        except BadRequestError as error:
+            return self._ask_halves(self.ask_devices, numbers, error)
+        except KaleyraError as error:
+            return _failed(DeviceLookup, numbers, error)
+        # Kaleyra leaves out what it drops without saying why; the single endpoint says.
+        rest = self._ask_singly([number for number in numbers if number not in parsed.lookups])
+        return Answer((*parsed.lookups.values(), *rest.lookups), parsed.ignored, stopped_by=rest.stopped_by)
+
+    def ask_numbers(self, numbers: Sequence[str]) -> Answer[NumberLookup]:
+        """Ask about a batch with one GET API Lookup."""
+        request = wire.build_numbers_lookup(self.config, numbers)
+        try:
+            parsed = self._ask(request, lambda response: wire.parse_numbers(response, numbers))
+        except BadRequestError as error:
+            if len(numbers) > 1:
+                return self._ask_halves(self.ask_numbers, numbers, error)
+            return _failed(NumberLookup, numbers, error)
+        except KaleyraError as error:
+            return _failed(NumberLookup, numbers, error)
+        missing = [number for number in numbers if number not in parsed.lookups]
+        # The service counts the numbers that it takes for none, and does not say which they are.
+        refused = len(missing) == parsed.refused
+        left_out = _failed(
+            NumberLookup,
+            missing,
+            InvalidNumberError("Kaleyra counts this number as invalid")
+            if refused
+            else MissingFromAnswerError("Kaleyra's answer does not mention this number"),
+        )
+        return Answer((*parsed.lookups.values(), *left_out.lookups), parsed.ignored, parsed.price)
+
+    def lookup_devices(
+        self, numbers: Iterable[str], *, batch_size: int = wire.BULK_MOST, max_workers: int = 8
+    ) -> Iterator[DeviceLookup]:
+        """Yield the outcome of each number as it comes, in bulks of 100 to ``batch_size`` and singly for fewer."""
+        groups = batches(numbers, batch_size, wire.BULK_LEAST)
+        yield from _lookups(fly(self.ask_devices, groups, max_workers))
+
+    def lookup_numbers(
+        self, numbers: Iterable[str], *, batch_size: int = 100, max_workers: int = 8
+    ) -> Iterator[NumberLookup]:
+        """Yield the outcome of each number as it comes, asked in batches of up to ``batch_size``."""
+        yield from _lookups(fly(self.ask_numbers, batches(numbers, batch_size), max_workers))
+
+    def check(self) -> tuple[bool, str]:
+        """Try hosts, SID and key with questions about no number, which cannot be billed.
+
+        :return: whether both services can be used, and a sentence for each that names the likely cause if not.
+        """
+        services = (
+            ("Number lookup", wire.build_lookup_details(self.config, "0:0")),
+            ("RCS", wire.build_device_lookup(self.config, "+0")),
+        )
+        answers = [(name, self._complaint(request)) for name, request in services]
+        return (
+            all(complaint is None for _, complaint in answers),
+            " ".join(f"{name}: {complaint or 'reached, account and key accepted'}." for name, complaint in answers),
+        )
+
+    def _complaint(self, request: wire.Request) -> KaleyraError | None:
+        try:
+            wire.check(self._send(request))
+        except BadRequestError:
+            return None
+        except KaleyraError as error:
+            return error
+        return None
+
+    def _ask_singly(self, numbers: Sequence[str]) -> Answer[DeviceLookup]:
+        lookups: list[DeviceLookup] = []
+        for number in numbers:
+            try:
+                lookups.append(self.lookup_device(number))
+            except SetupError as error:
+                return Answer(tuple(lookups), stopped_by=error)
+            except KaleyraError as error:
+                lookups += _failed(DeviceLookup, [number], error).lookups
+        return Answer(tuple(lookups))
+
+    def _ask_halves(
+        self, ask: Callable[[Sequence[str]], Answer[LookupT]], numbers: Sequence[str], error: BadRequestError
+    ) -> Answer[LookupT]:
+        """Find the numbers to blame for a refusal, so that the others get their answers."""
+        log.info("A batch of %d numbers was refused, asking in halves: %s", len(numbers), error)
+        middle = len(numbers) // 2
+        first = ask(numbers[:middle])
+        if first.stopped_by:
+            return first
+        second = ask(numbers[middle:])
+        prices = [half.price for half in (first, second) if half.price is not None]
+        return Answer(
+            first.lookups + second.lookups,
+            first.ignored + second.ignored,
+            sum(prices, Decimal(0)) if prices else None,
+            second.stopped_by,
+        )
+
+    def _ask(self, request: wire.Request, parse: Callable[[wire.Response], ParsedT]) -> ParsedT:
+        """Send a request that may cost money, again only where nothing can have been bought."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return parse(self._send(request))
+            except KaleyraError as error:
+                seconds = wait_before_retry(error, attempt, billable=True, jitter=random.random())  # noqa: S311
+                if seconds is None:
+                    raise
+                log.info("Attempt %d failed, the next follows in %.1f s: %s", attempt, seconds, error)
+                if isinstance(error, RateLimitedError):
+                    self._gate.shut(seconds)
+                else:
+                    self._gate.pause(seconds)
+
+    def _send(self, request: wire.Request) -> wire.Response:
+        self._gate.wait()
+        with self._counting:
+            self._requests += 1
+        return self._transport.send(request)
+
+
+def _lookups(answers: Iterable[Answer[LookupT]]) -> Iterator[LookupT]:
+    for answer in answers:
+        yield from answer.lookups
+        if answer.stopped_by:
+            raise answer.stopped_by
+
+
+def _failed(kind: type[LookupT], numbers: Sequence[str], error: KaleyraError) -> Answer[LookupT]:
+    """Give each number of a request that failed its outcome, unless no number is to blame."""
+    if isinstance(error, SetupError):
+        return Answer((), stopped_by=error)
+    return Answer(
+        tuple(
+            kind(
+                phone_number=number,
+                status=error.lookup_status,
+                reason=error.lookup_reason,
+                response_code=error.code,
+                error_message=str(error),
+            )
+            for number in numbers
+        )
+    )

@@ -1,0 +1,196 @@
+"""An Airflow connection's plain values, read into a client's settings or refused by the field's name."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from airflow_provider_kaleyra.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+DEFAULT_TIMEOUT = 60.0
+CONNECT_TIMEOUT = 10.0
+DEFAULT_RCS_POD = "na"
+DEFAULT_DETAILS_PATH = "/v1/{sid}/lookup/get-info/{lookup_id}"
+EXTRAS = frozenset(
+    {
+        "pod",
+        "rcs_pod",
+        "rcs_host",
+        "timeout",
+        "requests_per_second",
+        "verify",
+        "proxies",
+        "lookup_details_path",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConfig:
+    """What a client needs to know of an account; :meth:`parse` makes one from a connection's values.
+
+    ``timeout`` is the seconds to wait for an answer, ``verify`` and ``proxies`` are as in requests.
+    """
+
+    sid: str
+    api_key: str = field(repr=False)
+    number_url: str
+    rcs_url: str
+    timeout: float = DEFAULT_TIMEOUT
+    requests_per_second: float | None = None
+    verify: bool | str = True
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    lookup_details_path: str = DEFAULT_DETAILS_PATH
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        login: str | None,
+        password: str | None,
+        host: str | None = None,
+        port: int | str | None = None,
+        schema: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> ClientConfig:
+        """Read a connection's values; an unknown extra is warned of by name.
+
+        :raises ConfigurationError: naming the field whose value is missing or wrong.
+        """
+        # A form sends its empty fields as empty text: not given.
+        given = {name: value for name, value in (extra or {}).items() if value not in (None, "")}
+        unknown = sorted(set(given) - EXTRAS)
+        if unknown:
+            log.warning(
+                "The Kaleyra connection has unknown extras, which change nothing: %s. Known are: %s.",
+                ", ".join(unknown),
+                ", ".join(sorted(EXTRAS)),
+            )
+        pod = _pod(given.get("pod"), "pod")
+        rcs_pod = _pod(given.get("rcs_pod"), "rcs_pod") or DEFAULT_RCS_POD
+        number_host = (host or "").strip() or (f"api.{pod}.kaleyra.io" if pod else "api.kaleyra.io")
+        rcs_host = str(given.get("rcs_host", f"rcs-api.{rcs_pod}.kaleyra.io"))
+        return cls(
+            sid=_matching(login, "login (the account SID)", r"[A-Za-z0-9_-]+"),
+            api_key=_matching(password, "password (the API key)", r"[!-~]+"),
+            number_url=_base_url(number_host, "host", port=port, scheme=schema),
+            rcs_url=_base_url(rcs_host, "extra rcs_host"),
+            timeout=_positive(given.get("timeout", DEFAULT_TIMEOUT), "timeout"),
+            requests_per_second=(
+                _positive(given["requests_per_second"], "requests_per_second")
+                if "requests_per_second" in given
+                else None
+            ),
+            verify=_verify(given.get("verify", True)),
+            proxies=_proxies(given.get("proxies", {})),
+            lookup_details_path=_details_path(given.get("lookup_details_path", DEFAULT_DETAILS_PATH)),
+        )
+
+
+def _refuse(name: str, why: str) -> ConfigurationError:
+    return ConfigurationError(f"The Kaleyra connection's {name} {why}")
+
+
+def _matching(value: str | None, name: str, pattern: str) -> str:
+    text = (value or "").strip()
+    if not text:
+        raise _refuse(name, "is empty: both stand in kaleyra.io under Settings, API keys")
+    if not re.fullmatch(pattern, text):
+        raise _refuse(name, "holds a character that none has: copy it again from kaleyra.io")
+    return text
+
+
+def _pod(value: object, name: str) -> str:
+    pod = str(value or "").strip().lower()
+    if pod and not re.fullmatch(r"[a-z0-9-]+", pod):
+        raise _refuse(f"extra {name}", f"is no pod's name: {pod!r}. Write in, ap, eu, … or leave it empty")
+    return pod
+
+
+def _positive(value: object, name: str) -> float:
+    try:
+        number = float(value) if not isinstance(value, bool) else 0.0  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise _refuse(f"extra {name}", f"must be a number greater than 0, not {value!r}")
+    return number
+
+
+def _base_url(host: str, name: str, *, port: int | str | None = None, scheme: str | None = None) -> str:
+    text = host.strip().rstrip("/")
+    if "://" not in text:
+        text = f"{(scheme or 'https').strip()}://{text}"
+    try:
+        parts = urlsplit(text)
+        own_port = parts.port or int(port or 0)
+    except ValueError:
+        raise _refuse(name, "has a port that is no port") from None
+    if (
+        not parts.hostname
+        or parts.username
+        or parts.query
+        or parts.fragment
+        or not re.fullmatch(r"[A-Za-z0-9._:-]+", parts.hostname)
+    ):
+        raise _refuse(name, "must be a host's name or a URL such as https://api.in.kaleyra.io")
+    if parts.scheme not in ("https", "http"):
+        raise _refuse(name if "://" in host else "schema", f"must be https, not {parts.scheme!r}")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise _refuse(
+            name, "is plain http, which would send the API key readable over the network: use https"
+        )
+    named = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{named}{f':{own_port}' if own_port else ''}{parts.path}"
+
+
+def _is_loopback(hostname: str) -> bool:
+    try:
+        return ipaddress.ip_address(hostname).is_loopback
+    except ValueError:
+        return hostname == "localhost"
+
+
+def _verify(value: object) -> bool | str:
+    if isinstance(value, bool):
+        return value
+    named = {"true": True, "1": True, "false": False, "0": False}
+    text = str(value).strip()
+    return named.get(text.lower(), text)
+
+
+def _proxies(value: object) -> dict[str, str]:
+    if isinstance(value, str) and value.strip() == "environment":
+        return getproxies()
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise _refuse("extra proxies", "is no JSON object") from None
+    if isinstance(value, str):
+        return {"http": value, "https": value}
+    if isinstance(value, Mapping) and all(isinstance(url, str) for url in value.values()):
+        return {str(scheme): url for scheme, url in value.items()}
+    raise _refuse(
+        "extra proxies", 'must be an object such as {"https": "http://proxy:3128"}, a URL, or "environment"'
+    )
+
+
+def _details_path(value: object) -> str:
+    path = str(value).strip()
+    try:
+        path.format(sid="", lookup_id="")
+    except (KeyError, IndexError, ValueError):
+        raise _refuse("extra lookup_details_path", "may name {sid} and {lookup_id} and no other") from None
+    if not path.startswith("/") or "{lookup_id}" not in path:
+        raise _refuse("extra lookup_details_path", "must begin with / and hold {lookup_id}")
+    return path

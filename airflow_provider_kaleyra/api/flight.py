@@ -1,0 +1,64 @@
+"""Batches in flight: asked by worker threads, collected by the thread that owns them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from types import TracebackType
+from typing import Generic, TypeVar
+
+Batch = TypeVar("Batch")
+Result = TypeVar("Result")
+
+
+class Flight(Generic[Batch, Result]):
+    """Asks up to ``max_workers`` batches at a time; leaving the ``with`` block awaits those in flight.
+
+    :param ask: what a worker does with a batch.
+    """
+
+    def __init__(self, ask: Callable[[Batch], Result], max_workers: int) -> None:
+        self._ask = ask
+        self._max_workers = max_workers
+        self._pool = ThreadPoolExecutor(max_workers, thread_name_prefix="kaleyra")
+        self._waiting: dict[Future[Result], Batch] = {}
+
+    def submit(self, batch: Batch) -> None:
+        """Start asking a batch."""
+        self._waiting[self._pool.submit(self._ask, batch)] = batch
+
+    @property
+    def full(self) -> bool:
+        """Whether every worker has work."""
+        return len(self._waiting) >= self._max_workers
+
+    def landed(self, *, timeout: float | None = 0) -> list[tuple[Batch, Future[Result]]]:
+        """Give the batches that are done, with their finished futures.
+
+        :param timeout: seconds to wait for the first one; 0 not to wait, ``None`` for as long as it takes.
+        """
+        done, _ = wait(self._waiting, timeout, FIRST_COMPLETED)
+        return [(self._waiting.pop(future), future) for future in done]
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __enter__(self) -> Flight[Batch, Result]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def fly(ask: Callable[[Batch], Result], batches: Iterable[Batch], max_workers: int) -> Iterator[Result]:
+    """Ask batches, ``max_workers`` at a time, and yield the results as they come."""
+    with Flight(ask, max_workers) as flight:
+        for batch in batches:
+            flight.submit(batch)
+            for _, future in flight.landed(timeout=None if flight.full else 0):
+                yield future.result()
+        while len(flight):
+            for _, future in flight.landed(timeout=None):
+                yield future.result()

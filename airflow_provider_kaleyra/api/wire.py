@@ -1,0 +1,323 @@
+"""Kaleyra's wire format: every path, header and JSON key, and nothing else.
+
+``build_*`` make requests, ``parse_*`` read answers; all are pure. Where a shape is not documented the
+readers accept what may come, and a body that is none of Kaleyra's is an
+:class:`~airflow_provider_kaleyra.errors.UnreadableAnswerError`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from airflow_provider_kaleyra.api.config import ClientConfig
+from airflow_provider_kaleyra.api.models import DeviceLookup, NumberLookup
+from airflow_provider_kaleyra.api.money import parse_price, share
+from airflow_provider_kaleyra.api.retry import parse_retry_after
+from airflow_provider_kaleyra.errors import (
+    AuthenticationError,
+    BadRequestError,
+    ConfigurationError,
+    InvalidNumberError,
+    KaleyraError,
+    RateLimitedError,
+    RcsChannelDisabledError,
+    ServiceError,
+    SetupError,
+    UnreadableAnswerError,
+)
+
+BULK_LEAST, BULK_MOST = 100, 500
+"""Unique numbers in one Bulk Device Lookup."""
+
+NUMBERS_MOST = 500
+"""Numbers in one GET API Lookup: undocumented; this many keep the URL under 8,000 characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, without the key, which the client adds."""
+
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str]
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One HTTP answer, as it came."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    at: datetime
+
+
+_HEADERS: Mapping[str, str] = {"Accept": "application/json", "Content-Type": "application/json"}
+
+
+def key_header(api_key: str) -> dict[str, str]:
+    """Give the header that holds the API key."""
+    return {"api-key": api_key}
+
+
+def build_device_lookup(config: ClientConfig, number: str) -> Request:
+    """Single Device Lookup of one E.164 number."""
+    return Request("GET", f"{config.rcs_url}/v1/{config.sid}/rcs/lookup/{quote(number, safe='')}", _HEADERS)
+
+
+def build_devices_lookup(config: ClientConfig, numbers: Sequence[str]) -> Request:
+    """Bulk Device Lookup of 100 to 500 E.164 numbers."""
+    body = json.dumps({"deviceAddresses": list(numbers)}).encode()
+    return Request("POST", f"{config.rcs_url}/v1/{config.sid}/rcs/lookup/bulk", _HEADERS, body)
+
+
+def build_numbers_lookup(config: ClientConfig, numbers: Sequence[str]) -> Request:
+    """GET API Lookup of E.164 numbers, sent without their ``+`` as on the documentation's page."""
+    path = ",".join(number.removeprefix("+") for number in numbers)
+    return Request("GET", f"{config.number_url}/v1/{config.sid}/lookup/{quote(path, safe=',')}", _HEADERS)
+
+
+def build_lookup_details(config: ClientConfig, lookup_id: str) -> Request:
+    """GET Lookup Details by Lookup ID."""
+    path = config.lookup_details_path.format(sid=config.sid, lookup_id=quote(lookup_id, safe=":"))
+    return Request("GET", config.number_url + path, _HEADERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The records of an answer by E.164 number, and how many were ignored.
+
+    ``refused`` counts the numbers that the service says it took for none; which ones it does not say.
+    """
+
+    lookups: Mapping[str, DeviceLookup | NumberLookup]
+    ignored: int = 0
+    refused: int = 0
+    price: Any = None
+
+
+def check(response: Response) -> None:
+    """Raise for every answer but one that says success, whatever it holds."""
+    _envelope(response)
+
+
+def parse_devices(response: Response, numbers: Sequence[str]) -> Parsed:
+    """Read the answer to a Single or Bulk Device Lookup.
+
+    :raises KaleyraError: for an answer that holds no lookups.
+    """
+    envelope = _envelope(response)
+    code = _text(envelope.get("code"))
+    found: list[tuple[str, DeviceLookup]] = []
+    for record in _records(envelope.get("data")):
+        number = _number(record.get("deviceaddress"))
+        found.append(
+            (
+                number,
+                DeviceLookup(
+                    phone_number=number,
+                    response_code=code,
+                    rcs_enabled=_flag(record.get("rcsenabled")),
+                    carrier_id=_text(record.get("carrierid")),
+                    carrier_status=_text(record.get("carrierstatus")),
+                ),
+            )
+        )
+    lookups, ignored = _asked_for(found, numbers)
+    return Parsed(lookups, ignored)
+
+
+def parse_numbers(response: Response, numbers: Sequence[str]) -> Parsed:
+    """Read the answer to a GET API Lookup; its price is shared over the numbers it answers.
+
+    :raises KaleyraError: for an answer that holds no lookups.
+    """
+    envelope = _envelope(response)
+    code = _text(envelope.get("code"))
+    found = [
+        (number, {**_number_fields(record), "response_code": code})
+        for record in _records(envelope.get("data"))
+        for number in [_number(record.get("mobilenumber"))]
+    ]
+    fields, ignored = _asked_for(found, numbers)
+    price = parse_price(envelope.get("price"))
+    shares: Iterable[Any] = share(price, len(fields)) if price is not None and fields else [None] * len(fields)
+    return Parsed(
+        {
+            number: NumberLookup(phone_number=number, price=part, **values)
+            for (number, values), part in zip(fields.items(), shares, strict=True)
+        },
+        ignored,
+        refused=_integer(envelope.get("invalidcount")) or 0,
+        price=price,
+    )
+
+
+def _number_fields(record: Mapping[str, Any]) -> dict[str, Any]:
+    networks = {
+        f"{network}_{part}": _text(record.get(f"{network}{part}"))
+        for network in ("current", "original", "roaming")
+        for part in ("mcc", "mnc", "operator")
+    }
+    # The documentation's page spells it so.
+    networks["roaming_operator"] = networks["roaming_operator"] or _text(record.get("roamingopearator"))
+    return {
+        "lookup_id": _text(record.get("lookupid")),
+        "country": _text(record.get("country")),
+        "country_code": _integer(record.get("countrycode")),
+        "is_ported": _flag(record.get("isported")),
+        **networks,
+    }
+
+
+def _asked_for(found: Iterable[tuple[str, Any]], numbers: Sequence[str]) -> tuple[dict[str, Any], int]:
+    """Keep the first record of each number that was asked for; count the others."""
+    asked = set(numbers)
+    kept: dict[str, Any] = {}
+    ignored = 0
+    for number, value in found:
+        if number in asked and number not in kept:
+            kept[number] = value
+        else:
+            ignored += 1
+    return kept, ignored
+
+
+def _envelope(response: Response) -> dict[str, Any]:
+    """Give a successful answer's envelope, its keys folded; raise for every other answer."""
+    envelope = _read_envelope(response.body)
+    error = error_of(response, envelope)
+    if error:
+        raise error
+    return envelope or {}
+
+
+def _read_envelope(body: bytes) -> dict[str, Any] | None:
+    try:
+        decoded = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    envelope = _folded(decoded)
+    inner = envelope.get("data")
+    if "code" not in envelope and isinstance(inner, Mapping):
+        # POST API Lookup wraps its envelope in an outer "data".
+        envelope = _folded(inner)
+    return envelope if isinstance(envelope.get("code"), str) else None
+
+
+def _folded(value: object) -> dict[str, Any]:
+    """Fold an object's keys, so that their letter case and underscores don't matter."""
+    if not isinstance(value, Mapping):
+        return {}
+    return {str(key).lower().replace("_", ""): item for key, item in value.items()}
+
+
+def _records(data: object) -> list[dict[str, Any]]:
+    """Give the records in an answer's ``data``: one object, a list of them, or an object holding a list."""
+    if isinstance(data, Mapping):
+        lists = [value for value in data.values() if isinstance(value, list)]
+        data = lists[0] if lists and not _folded(data).keys() & _NUMBER_KEYS else [data]
+    if not isinstance(data, list):
+        raise UnreadableAnswerError("Kaleyra's answer says success and holds no data")
+    records = [_folded(record) for record in data]
+    if records and not any(record.keys() & _NUMBER_KEYS for record in records):
+        raise UnreadableAnswerError("Kaleyra's answer says success and names no number")
+    return records
+
+
+_NUMBER_KEYS = frozenset({"deviceaddress", "mobilenumber"})
+
+
+def error_of(response: Response, envelope: Mapping[str, Any] | None) -> KaleyraError | None:
+    """Tell what an answer's status, code and ``error`` together mean; ``None`` for success."""
+    status = response.status
+    details: dict[str, Any] = {"status": status, "request_id": response.headers.get("x-request-id")}
+    retry_after = parse_retry_after(response.headers.get("Retry-After"), response.at)
+    if envelope is None:
+        return _error_without_envelope(status, retry_after, details)
+    code = str(envelope["code"]).strip().upper()
+    error = _folded(envelope.get("error"))
+    kind = str(error.get("errorcode") or "").strip().upper()
+    details |= {
+        "code": envelope["code"],
+        "vendor_message": _text(error.get("errormessage")) or _text(envelope.get("message")),
+    }
+    if 200 <= status < 300 and not error and not _FAILURE.fullmatch(code):
+        return None
+    if code == "RCS601" or kind == "RCS_CHANNEL_DISABLED":
+        return RcsChannelDisabledError(
+            "The RCS channel is not enabled on this account: ask your Kaleyra representative for it", **details
+        )
+    if kind == "PROV_ERROR":
+        return ServiceError("The carrier behind Kaleyra reported an error", **details)
+    if kind == "INVALID_FIELD_FORMAT" and code == "RCS704":
+        return InvalidNumberError("Kaleyra takes this for no phone number with a country code", **details)
+    if code == "RCS404" or kind == "RCS404":
+        return _no_route(details)
+    return _error_by_status(status, retry_after, details) or BadRequestError(
+        "Kaleyra refused the request", **details
+    )
+
+
+# RCS702 stands with success and with failure; the codes of success for the other endpoints are open.
+_FAILURE = re.compile("(RCS|LKP)[45][0-9]{2}|RCS(601|701|704|904)")
+
+
+def _error_by_status(
+    status: int, retry_after: float | None, details: dict[str, Any]
+) -> KaleyraError | None:
+    if status in (401, 403):
+        return AuthenticationError(
+            "Kaleyra refused the account SID or API key: check login and password of the connection, that the key "
+            "is active and that this address is on its allow-list",
+            **details,
+        )
+    if status == 402:
+        return SetupError("Kaleyra asks for payment: is there credit left on the account?", **details)
+    if status == 429 or (status == 503 and retry_after is not None):
+        return RateLimitedError("Kaleyra asked to come back later", retry_after=retry_after, **details)
+    if status >= 500:
+        return ServiceError("Kaleyra reported an error of its own", **details)
+    return None
+
+
+def _error_without_envelope(status: int, retry_after: float | None, details: dict[str, Any]) -> KaleyraError:
+    if status in (404, 405):
+        return _no_route(details)
+    known = _error_by_status(status, retry_after, details) if status < 500 or retry_after is not None else None
+    return known or UnreadableAnswerError("An answer came that is not one of Kaleyra's", **details)
+
+
+def _no_route(details: dict[str, Any]) -> ConfigurationError:
+    return ConfigurationError(
+        "The service knows no such route: check host, pod, rcs_pod and rcs_host of the connection", **details
+    )
+
+
+def _number(value: object) -> str:
+    digits = str(value if value is not None else "").strip().removeprefix("+")
+    return f"+{digits}" if digits.isascii() and digits.isdigit() else ""
+
+
+def _text(value: object) -> str | None:
+    if value is None or isinstance(value, (dict, list)):
+        return None
+    return str(value).strip() or None
+
+
+def _integer(value: object) -> int | None:
+    text = str(value if value is not None else "").strip().removeprefix("+")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def _flag(value: object) -> bool | None:
+    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(
+        str(value).strip().lower()
+    )

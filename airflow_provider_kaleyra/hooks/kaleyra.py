@@ -1,0 +1,122 @@
+"""An Airflow connection of type ``kaleyra``, made into a client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_kaleyra.get_provider_info import CONNECTION_FORM
+
+if TYPE_CHECKING:
+    from airflow_provider_kaleyra.api.client import KaleyraClient
+    from airflow_provider_kaleyra.api.models import DeviceLookup, NumberLookup
+
+
+class KaleyraHook(BaseHook):
+    """Ask Kaleyra about phone numbers, given as E.164 text such as ``+14155550100``.
+
+    Every lookup may be billed, and the hook keeps no ledger: asking twice is paying twice. The operators
+    remember. The connection is read once and its session reused.
+
+    :param kaleyra_conn_id: the Airflow connection: login is the account SID, password the API key.
+    """
+
+    conn_name_attr = "kaleyra_conn_id"
+    default_conn_name = "kaleyra_default"
+    conn_type = CONNECTION_FORM["connection-type"]
+    hook_name = CONNECTION_FORM["hook-name"]
+
+    def __init__(self, kaleyra_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.kaleyra_conn_id = kaleyra_conn_id
+
+    @cached_property
+    def _client(self) -> KaleyraClient:
+        from airflow_provider_kaleyra.api.client import KaleyraClient
+        from airflow_provider_kaleyra.api.config import ClientConfig
+
+        connection = self.get_connection(self.kaleyra_conn_id)
+        return KaleyraClient(
+            ClientConfig.parse(
+                login=connection.login,
+                password=connection.password,
+                host=connection.host,
+                port=connection.port,
+                schema=connection.schema,
+                extra=connection.extra_dejson,
+            )
+        )
+
+    def get_conn(self) -> KaleyraClient:
+        """Give the client, one for this hook.
+
+        :raises ConfigurationError: naming the connection field that is missing or wrong.
+        """
+        return self._client
+
+    def lookup_device(self, number: str) -> DeviceLookup:
+        """Ask whether a device can receive RCS messages. Rests on Kaleyra's page "Single Device Lookup".
+
+        :param number: E.164.
+        :raises KaleyraError: if there is no answer; its kind says why.
+        """
+        return self.get_conn().lookup_device(number)
+
+    def lookup_devices(
+        self, numbers: Iterable[str], *, batch_size: int = 500, max_workers: int = 8
+    ) -> Iterator[DeviceLookup]:
+        """Ask which devices can receive RCS messages. Rests on Kaleyra's page "Bulk Device Lookup".
+
+        :param numbers: E.164, each once; a list or a stream.
+        :param batch_size: numbers per bulk request, balanced; fewer than 100 are asked singly.
+        :param max_workers: requests in flight.
+        :return: one outcome for each number, as they come; a failed one says so in its ``status``.
+        :raises SetupError: when no request can succeed: wrong key or host, RCS channel off.
+        """
+        return self.get_conn().lookup_devices(numbers, batch_size=batch_size, max_workers=max_workers)
+
+    def lookup_numbers(
+        self, numbers: Iterable[str], *, batch_size: int = 100, max_workers: int = 8
+    ) -> Iterator[NumberLookup]:
+        """Ask for carrier, country, porting and roaming. Rests on Kaleyra's page "GET API Lookup".
+
+        :param numbers: E.164, each once; a list or a stream.
+        :param batch_size: numbers per request, balanced.
+        :param max_workers: requests in flight.
+        :return: one outcome for each number, as they come; a failed one says so in its ``status``.
+        :raises SetupError: when no request can succeed: wrong key or host.
+        """
+        return self.get_conn().lookup_numbers(numbers, batch_size=batch_size, max_workers=max_workers)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Try hosts, account and key without a billed call; the message names the likely cause of a failure."""
+        try:
+            return self.get_conn().check()
+        except Exception as error:
+            return False, str(error)
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Give Airflow before 3.2 the standard fields' labels."""
+        behaviour = CONNECTION_FORM["ui-field-behaviour"]
+        return {
+            "hidden_fields": behaviour["hidden-fields"],
+            "relabeling": behaviour["relabeling"],
+            "placeholders": behaviour["placeholders"],
+        }
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Give Airflow before 3.2 the fields of its own kind."""
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+        from wtforms import StringField
+
+        return {
+            name: StringField(
+                field["label"], description=field["description"], widget=BS3TextFieldWidget()
+            )
+            for name, field in CONNECTION_FORM["conn-fields"].items()
+        }
