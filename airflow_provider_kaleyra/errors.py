@@ -77,7 +77,7 @@ class SetupError(KaleyraError):
     """No request can succeed until a person changes the connection, a parameter or the account."""
 
 
-class ConfigurationError(SetupError):
+class ConfigurationError(SetupError, ValueError):
     """A connection field or a parameter is wrong; the message names it."""
 
 
@@ -128,7 +128,7 @@ class NothingSentError(KaleyraError):
 class AmbiguousOutcomeError(KaleyraError):
     """The request was sent and its answer was lost: it may have been billed."""
 
-    lookup_status = "in_doubt"
+    lookup_status: ClassVar[Status] = "in_doubt"
     lookup_reason = "no_answer"
 
 

@@ -9,7 +9,7 @@ WINDOW = 10_000
 
 
 def sizes(count: int, size: int, least: int = 1) -> list[int]:
-    """Split ``count`` numbers into balanced batches of ``least`` to ``size``, and single ones for what is left.
+    """Split ``count`` numbers into balanced batches of ``least`` to ``size``; single ones for the rest.
 
     501 numbers at 500 are 251 + 250; with ``least=100``, 99 numbers are 99 single ones.
     """

@@ -24,6 +24,7 @@ from airflow_provider_kaleyra.errors import (
     MissingFromAnswerError,
     RateLimitedError,
     SetupError,
+    UnreadableAnswerError,
 )
 
 log = logging.getLogger(__name__)
@@ -50,10 +51,9 @@ class KaleyraClient:
         """How many HTTP requests left so far."""
         return self._requests
 
-    def close(self) -> None:
-        """Let no request leave any more, and close the connections."""
+    def stop(self) -> None:
+        """Let no request leave any more; those in flight still get their answers."""
         self._gate.close()
-        self._transport.close()
 
     def lookup_device(self, number: str) -> DeviceLookup:
         """Ask whether one device can receive RCS messages.
@@ -107,7 +107,7 @@ class KaleyraClient:
     def lookup_devices(
         self, numbers: Iterable[str], *, batch_size: int = wire.BULK_MOST, max_workers: int = 8
     ) -> Iterator[DeviceLookup]:
-        """Yield the outcome of each number as it comes, in bulks of 100 to ``batch_size`` and singly for fewer."""
+        """Yield the outcome of each number as it comes; bulks of 100 to ``batch_size``, fewer singly."""
         groups = batches(numbers, batch_size, wire.BULK_LEAST)
         yield from _lookups(fly(self.ask_devices, groups, max_workers))
 
@@ -120,7 +120,7 @@ class KaleyraClient:
     def check(self) -> tuple[bool, str]:
         """Try hosts, SID and key with questions about no number, which cannot be billed.
 
-        :return: whether both services can be used, and a sentence for each that names the likely cause if not.
+        :return: whether both services can be used, and for each a sentence that names the likely cause.
         """
         services = (
             ("Number lookup", wire.build_lookup_details(self.config, "0:0")),
@@ -129,7 +129,9 @@ class KaleyraClient:
         answers = [(name, self._complaint(request)) for name, request in services]
         return (
             all(complaint is None for _, complaint in answers),
-            " ".join(f"{name}: {complaint or 'reached, account and key accepted'}." for name, complaint in answers),
+            " ".join(
+                f"{name}: {complaint or 'reached, account and key accepted'}." for name, complaint in answers
+            ),
         )
 
     def _complaint(self, request: wire.Request) -> KaleyraError | None:
@@ -176,7 +178,7 @@ class KaleyraClient:
         while True:
             attempt += 1
             try:
-                return parse(self._send(request))
+                return self._parse(parse, self._send(request))
             except KaleyraError as error:
                 seconds = wait_before_retry(error, attempt, billable=True, jitter=random.random())  # noqa: S311
                 if seconds is None:
@@ -186,6 +188,18 @@ class KaleyraClient:
                     self._gate.shut(seconds)
                 else:
                     self._gate.pause(seconds)
+
+    @staticmethod
+    def _parse(parse: Callable[[wire.Response], ParsedT], response: wire.Response) -> ParsedT:
+        try:
+            return parse(response)
+        except KaleyraError:
+            raise
+        except Exception as error:
+            # Whatever it is, the request was sent and may have been billed.
+            raise UnreadableAnswerError(
+                f"An answer came that could not be read: {type(error).__name__}", status=response.status
+            ) from None
 
     def _send(self, request: wire.Request) -> wire.Response:
         self._gate.wait()

@@ -33,12 +33,17 @@ class Flight(Generic[Batch, Result]):
         return len(self._waiting) >= self._max_workers
 
     def landed(self, *, timeout: float | None = 0) -> list[tuple[Batch, Future[Result]]]:
-        """Give the batches that are done, with their finished futures.
+        """Give the batches that are done, with their finished futures, until they are forgotten.
 
         :param timeout: seconds to wait for the first one; 0 not to wait, ``None`` for as long as it takes.
         """
         done, _ = wait(self._waiting, timeout, FIRST_COMPLETED)
-        return [(self._waiting.pop(future), future) for future in done]
+        return [(batch, future) for future, batch in self._waiting.items() if future in done]
+
+    def forget(self, landed: Iterable[tuple[Batch, Future[Result]]]) -> None:
+        """Drop batches whose results are safe."""
+        for _, future in landed:
+            del self._waiting[future]
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -57,8 +62,13 @@ def fly(ask: Callable[[Batch], Result], batches: Iterable[Batch], max_workers: i
     with Flight(ask, max_workers) as flight:
         for batch in batches:
             flight.submit(batch)
-            for _, future in flight.landed(timeout=None if flight.full else 0):
-                yield future.result()
+            yield from _results(flight, None if flight.full else 0)
         while len(flight):
-            for _, future in flight.landed(timeout=None):
-                yield future.result()
+            yield from _results(flight, None)
+
+
+def _results(flight: Flight[Batch, Result], timeout: float | None) -> Iterator[Result]:
+    landed = flight.landed(timeout=timeout)
+    flight.forget(landed)
+    for _, future in landed:
+        yield future.result()

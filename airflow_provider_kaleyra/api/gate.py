@@ -9,7 +9,7 @@ from airflow_provider_kaleyra.errors import NothingSentError
 
 
 class Gate:
-    """Lets requests pass evenly, at most ``requests_per_second``, and shuts for all when the service says wait.
+    """Lets requests pass evenly, and shuts for all of them when the service says wait.
 
     Slots are given out on a clock of its own that a shut gate sets back, so that those who already
     hold a slot wait longer too, and all leave in the same even order afterwards.

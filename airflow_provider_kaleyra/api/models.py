@@ -27,7 +27,10 @@ class Lookup:
     @property
     def may_have_cost(self) -> bool:
         """Whether the question was, or may have been, paid for."""
-        return self.status in ("ok", "pending", "in_doubt") or self.reason == MissingFromAnswerError.lookup_reason
+        return (
+            self.status in ("ok", "pending", "in_doubt")
+            or self.reason == MissingFromAnswerError.lookup_reason
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-
-import pendulum
 
 from airflow_provider_kaleyra.errors import (
     AmbiguousOutcomeError,
@@ -18,7 +16,12 @@ from airflow_provider_kaleyra.errors import (
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 60.0
 LONGEST_RETRY_AFTER = 300.0
-ATTEMPTS = {NothingSentError: 5, RateLimitedError: 8, ServiceError: 3, AmbiguousOutcomeError: 5}
+ATTEMPTS: dict[type[KaleyraError], int] = {
+    NothingSentError: 5,
+    RateLimitedError: 8,
+    ServiceError: 3,
+    AmbiguousOutcomeError: 5,
+}
 
 
 def wait_before_retry(error: KaleyraError, attempt: int, *, billable: bool, jitter: float) -> float | None:
@@ -36,19 +39,20 @@ def wait_before_retry(error: KaleyraError, attempt: int, *, billable: bool, jitt
         return None
     if isinstance(error, RateLimitedError) and error.retry_after is not None:
         return error.retry_after
-    ceiling = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1))
+    ceiling: float = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1))
     return ceiling * (0.5 + jitter / 2)
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:
-    """Read a ``Retry-After`` header: seconds, or an HTTP date. Nonsense is ``None``; long waits are capped."""
+    """Read ``Retry-After``: seconds, or an HTTP date. Nonsense is ``None``; long waits are capped."""
     if not value:
         return None
     text = value.strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), LONGEST_RETRY_AFTER)
     try:
-        until = pendulum.instance(parsedate_to_datetime(text), tz="UTC")
-    except (TypeError, ValueError):
+        until = parsedate_to_datetime(text)
+        seconds = (until if until.tzinfo else until.replace(tzinfo=UTC)).timestamp() - now.timestamp()
+    except (TypeError, ValueError, OverflowError):
         return None
-    return min(max((until - now).total_seconds(), 0.0), LONGEST_RETRY_AFTER)
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)

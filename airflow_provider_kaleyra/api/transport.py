@@ -108,7 +108,9 @@ class Transport:
                 allow_redirects=False,
                 stream=True,
             ) as answer:
-                return Response(answer.status_code, answer.headers, _read(answer, deadline), pendulum.now("UTC"))
+                return Response(
+                    answer.status_code, answer.headers, _read(answer, deadline), pendulum.now("UTC")
+                )
         except (requests.RequestException, HTTPError, HTTPException, OSError) as error:
             # Their texts name the URL, and with it the number: only the kind of failure is told.
             cause = _innermost(error)
@@ -118,10 +120,6 @@ class Transport:
             raise AmbiguousOutcomeError(
                 f"The request was sent and its answer was lost: {kind}. It may have been billed"
             ) from None
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._session.close()
 
 
 def _read(answer: requests.Response, deadline: float) -> bytes:
@@ -137,5 +135,7 @@ def _read(answer: requests.Response, deadline: float) -> bytes:
 
 def _innermost(error: BaseException) -> BaseException:
     """Find what lies under the layers of requests and urllib3."""
-    inner = getattr(error, "reason", None) or next((arg for arg in error.args if isinstance(arg, Exception)), None)
+    inner = getattr(error, "reason", None) or next(
+        (arg for arg in error.args if isinstance(arg, Exception)), None
+    )
     return _innermost(inner) if isinstance(inner, Exception) else error

@@ -12,11 +12,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from decimal import Decimal
+from typing import Any, Generic
 from urllib.parse import quote
 
 from airflow_provider_kaleyra.api.config import ClientConfig
-from airflow_provider_kaleyra.api.models import DeviceLookup, NumberLookup
+from airflow_provider_kaleyra.api.models import DeviceLookup, LookupT, NumberLookup
 from airflow_provider_kaleyra.api.money import parse_price, share
 from airflow_provider_kaleyra.api.retry import parse_retry_after
 from airflow_provider_kaleyra.errors import (
@@ -91,16 +92,16 @@ def build_lookup_details(config: ClientConfig, lookup_id: str) -> Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(Generic[LookupT]):
     """The records of an answer by E.164 number, and how many were ignored.
 
     ``refused`` counts the numbers that the service says it took for none; which ones it does not say.
     """
 
-    lookups: Mapping[str, DeviceLookup | NumberLookup]
+    lookups: Mapping[str, LookupT]
     ignored: int = 0
     refused: int = 0
-    price: Any = None
+    price: Decimal | None = None
 
 
 def check(response: Response) -> None:
@@ -108,7 +109,7 @@ def check(response: Response) -> None:
     _envelope(response)
 
 
-def parse_devices(response: Response, numbers: Sequence[str]) -> Parsed:
+def parse_devices(response: Response, numbers: Sequence[str]) -> Parsed[DeviceLookup]:
     """Read the answer to a Single or Bulk Device Lookup.
 
     :raises KaleyraError: for an answer that holds no lookups.
@@ -134,7 +135,7 @@ def parse_devices(response: Response, numbers: Sequence[str]) -> Parsed:
     return Parsed(lookups, ignored)
 
 
-def parse_numbers(response: Response, numbers: Sequence[str]) -> Parsed:
+def parse_numbers(response: Response, numbers: Sequence[str]) -> Parsed[NumberLookup]:
     """Read the answer to a GET API Lookup; its price is shared over the numbers it answers.
 
     :raises KaleyraError: for an answer that holds no lookups.
@@ -148,7 +149,9 @@ def parse_numbers(response: Response, numbers: Sequence[str]) -> Parsed:
     ]
     fields, ignored = _asked_for(found, numbers)
     price = parse_price(envelope.get("price"))
-    shares: Iterable[Any] = share(price, len(fields)) if price is not None and fields else [None] * len(fields)
+    shares: Iterable[Any] = (
+        share(price, len(fields)) if price is not None and fields else [None] * len(fields)
+    )
     return Parsed(
         {
             number: NumberLookup(phone_number=number, price=part, **values)
@@ -253,7 +256,8 @@ def error_of(response: Response, envelope: Mapping[str, Any] | None) -> KaleyraE
         return None
     if code == "RCS601" or kind == "RCS_CHANNEL_DISABLED":
         return RcsChannelDisabledError(
-            "The RCS channel is not enabled on this account: ask your Kaleyra representative for it", **details
+            "The RCS channel is not enabled on this account: ask your Kaleyra representative for it",
+            **details,
         )
     if kind == "PROV_ERROR":
         return ServiceError("The carrier behind Kaleyra reported an error", **details)
@@ -270,13 +274,11 @@ def error_of(response: Response, envelope: Mapping[str, Any] | None) -> KaleyraE
 _FAILURE = re.compile("(RCS|LKP)[45][0-9]{2}|RCS(601|701|704|904)")
 
 
-def _error_by_status(
-    status: int, retry_after: float | None, details: dict[str, Any]
-) -> KaleyraError | None:
+def _error_by_status(status: int, retry_after: float | None, details: dict[str, Any]) -> KaleyraError | None:
     if status in (401, 403):
         return AuthenticationError(
-            "Kaleyra refused the account SID or API key: check login and password of the connection, that the key "
-            "is active and that this address is on its allow-list",
+            "Kaleyra refused the account SID or API key: check login and password of the connection, that "
+            "the key is active and that this address is on its allow-list",
             **details,
         )
     if status == 402:
@@ -291,7 +293,9 @@ def _error_by_status(
 def _error_without_envelope(status: int, retry_after: float | None, details: dict[str, Any]) -> KaleyraError:
     if status in (404, 405):
         return _no_route(details)
-    known = _error_by_status(status, retry_after, details) if status < 500 or retry_after is not None else None
+    known = (
+        _error_by_status(status, retry_after, details) if status < 500 or retry_after is not None else None
+    )
     return known or UnreadableAnswerError("An answer came that is not one of Kaleyra's", **details)
 
 

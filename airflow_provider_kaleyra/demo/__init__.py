@@ -1,0 +1,1 @@
+"""The README's first command: the main job, on made-up contacts."""

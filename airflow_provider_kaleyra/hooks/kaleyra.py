@@ -92,7 +92,7 @@ class KaleyraHook(BaseHook):
         return self.get_conn().lookup_numbers(numbers, batch_size=batch_size, max_workers=max_workers)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Try hosts, account and key without a billed call; the message names the likely cause of a failure."""
+        """Try hosts, account and key, unbilled; the message names the likely cause of a failure."""
         try:
             return self.get_conn().check()
         except Exception as error:
@@ -115,8 +115,6 @@ class KaleyraHook(BaseHook):
         from wtforms import StringField
 
         return {
-            name: StringField(
-                field["label"], description=field["description"], widget=BS3TextFieldWidget()
-            )
+            name: StringField(field["label"], description=field["description"], widget=BS3TextFieldWidget())
             for name, field in CONNECTION_FORM["conn-fields"].items()
         }

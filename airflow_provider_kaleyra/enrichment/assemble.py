@@ -1,0 +1,81 @@
+"""From a job's plain values to the parts of its pipeline."""
+
+from __future__ import annotations
+
+from airflow_provider_kaleyra.enrichment.database import engine_of
+from airflow_provider_kaleyra.enrichment.job import Job
+from airflow_provider_kaleyra.enrichment.ledger import Ledger, Run
+from airflow_provider_kaleyra.enrichment.plan import Reading
+from airflow_provider_kaleyra.enrichment.results import ListOutput, TableOutput, WriteBack
+from airflow_provider_kaleyra.enrichment.run import Enrichment, Service, Settings, refuse_invalid
+from airflow_provider_kaleyra.enrichment.source import ListSource, QuerySource, Source, TableSource, cells
+from airflow_provider_kaleyra.enrichment.summary import Summary
+from airflow_provider_kaleyra.enrichment.tables import Kind, split_name
+from airflow_provider_kaleyra.errors import ConfigurationError
+from airflow_provider_kaleyra.phone import check_region
+
+MOST_IN_XCOM = 10_000
+
+
+def assemble(job: Job, kind: Kind, run: Run, service: Service, least_batch: int) -> Enrichment:
+    """Open the databases, make the tables that are missing, and put the pipeline together. Nothing is bought.
+
+    :raises ConfigurationError: naming the parameter or the table that is wrong.
+    """
+    job.check(kind.result_columns)
+    check_region(job.default_region)
+    settings = Settings(
+        reading=Reading(job.default_region, job.assume_country_code),
+        shard=(job.shard[0], job.shard[1]) if job.shard else None,
+        batch_size=job.batch_size,
+        least_batch=least_batch,
+        max_workers=job.max_workers,
+        max_lookups=job.max_lookups,
+        max_price=job.max_price,
+        max_inputs=None if job.result_table else MOST_IN_XCOM,
+    )
+    result_conn_id = job.result_conn_id or job.sql_conn_id if job.result_table else job.ledger_conn_id
+    sql_engine = engine_of(job.sql_conn_id) if job.sql_conn_id else None
+    together = result_conn_id == job.sql_conn_id
+    result_engine = sql_engine if together else engine_of(result_conn_id) if result_conn_id else None
+
+    source: Source
+    if sql_engine is not None and job.source_table is not None:
+        source = TableSource(sql_engine, job.source_table, job.number_column, job.where, job.parameters)
+    elif sql_engine is not None and job.sql is not None:
+        source = QuerySource(sql_engine, job.sql, job.parameters, job.number_column)
+    else:
+        source = ListSource(cells(job.numbers, job.number_column))
+    if job.on_invalid == "fail":
+        refuse_invalid(source, settings)
+
+    output: ListOutput | TableOutput
+    if job.result_table is None:
+        output = ListOutput(kind)
+    elif result_engine is None:
+        raise ConfigurationError("result_table needs sql_conn_id or result_conn_id")
+    else:
+        write_back = None
+        if job.write_back and sql_engine is not None and isinstance(source, TableSource):
+            write_back = WriteBack(sql_engine, source, job.write_back, apart=not together)
+        output = TableOutput(result_engine, kind, job.result_table, write_back)
+    ledger = None
+    if result_engine is not None:
+        ledger = Ledger(
+            result_engine,
+            kind,
+            run,
+            schema=split_name(job.result_table or "")[0],
+            max_age=job.max_age,
+            hold=job.in_doubt == "hold",
+        )
+    return Enrichment(
+        kind=kind,
+        run=run,
+        service=service,
+        source=source,
+        output=output,
+        ledger=ledger,
+        settings=settings,
+        summary=Summary(result_table=job.result_table),
+    )

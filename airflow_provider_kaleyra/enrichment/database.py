@@ -1,0 +1,32 @@
+"""An Airflow connection, made into a SQLAlchemy engine."""
+
+from __future__ import annotations
+
+import logging
+
+from airflow.providers.common.compat.sdk import BaseHook
+from sqlalchemy.engine import Engine
+
+from airflow_provider_kaleyra.errors import ConfigurationError
+
+LOGGING_NAME = "kaleyra"
+
+
+def engine_of(conn_id: str) -> Engine:
+    """Give the engine of an Airflow connection's own hook.
+
+    :raises ConfigurationError: if the connection is of no SQL database.
+    """
+    hook = BaseHook.get_hook(conn_id)
+    if not hasattr(hook, "get_sqlalchemy_engine"):
+        raise ConfigurationError(f"Connection {conn_id!r} is of no SQL database: {type(hook).__name__}")
+    # An error's text would list the phone numbers of its statement, and SQLAlchemy's log at DEBUG every row.
+    logging.getLogger(f"sqlalchemy.engine.Engine.{LOGGING_NAME}").setLevel(logging.INFO)
+    options = {
+        "future": True,
+        "hide_parameters": True,
+        "logging_name": LOGGING_NAME,
+        "pool_pre_ping": True,
+    }
+    engine: Engine = hook.get_sqlalchemy_engine(engine_kwargs=options)
+    return engine

@@ -1,0 +1,165 @@
+"""Where outcomes go: a result table and the source table's own columns, or a list for the XCom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from sqlalchemy import DateTime, Integer, Numeric, String, and_, bindparam, update
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.types import TypeEngine
+
+from airflow_provider_kaleyra.enrichment.ledger import ANSWERED
+from airflow_provider_kaleyra.enrichment.plan import Input, raw_key
+from airflow_provider_kaleyra.enrichment.source import TableSource
+from airflow_provider_kaleyra.enrichment.tables import Kind, ensure, upsert, writing
+from airflow_provider_kaleyra.errors import ConfigurationError
+
+Outcome = Mapping[str, Any]
+
+
+class Output(Protocol):
+    """Something that files outcomes."""
+
+    def file(self, connection: Connection | None, outcomes: Sequence[tuple[Input, Outcome]]) -> None:
+        """File the outcome of each input, in the transaction of ``connection`` if there is one."""
+        ...
+
+    def leave(self, number: str, inputs: Sequence[Input]) -> None:
+        """Take note of inputs whose number this run did not ask about."""
+        ...
+
+
+class ListOutput:
+    """Outcomes as JSON values, in the order of the inputs."""
+
+    def __init__(self, kind: Kind) -> None:
+        self._columns = kind.result_columns
+        self._rows: dict[int, dict[str, Any]] = {}
+
+    def file(self, connection: Connection | None, outcomes: Sequence[tuple[Input, Outcome]]) -> None:  # noqa: ARG002
+        """Keep the outcomes."""
+        for item, outcome in outcomes:
+            row = {**outcome, "raw_number": item.raw}
+            self._rows[item.position] = {name: _jsonable(row.get(name)) for name in self._columns}
+
+    def leave(self, number: str, inputs: Sequence[Input]) -> None:
+        """Say so in their places."""
+        self.file(None, [(item, {"phone_number": number, "status": "not_asked"}) for item in inputs])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Give one outcome for each input."""
+        return [self._rows[position] for position in sorted(self._rows)]
+
+
+class TableOutput:
+    """A result table, one row for each raw input."""
+
+    def __init__(self, engine: Engine, kind: Kind, name: str, write_back: WriteBack | None = None) -> None:
+        self._kind = kind
+        self._write_back = write_back
+        self.table = kind.result_table(name)
+        ensure(engine, self.table)
+
+    def file(self, connection: Connection | None, outcomes: Sequence[tuple[Input, Outcome]]) -> None:
+        """Upsert the outcomes, and write them back."""
+        if connection is None:
+            raise TypeError("a result table is filed in a transaction")
+        rows = {raw_key(item.raw): {**outcome, "raw_number": raw_key(item.raw)} for item, outcome in outcomes}
+        for has_answer in (True, False):
+            # An outcome that is no answer leaves an earlier answer's columns as they were.
+            kept = () if has_answer else ("answered_at", *self._kind.answer_columns)
+            group = [rows[key] for key in sorted(rows) if is_answer(rows[key]) is has_answer]
+            columns = [name for name in self._kind.result_columns if name != "raw_number"]
+            upsert(
+                connection,
+                self.table,
+                [{name: row.get(name) for name in self._kind.result_columns} for row in group],
+                update=[name for name in columns if name not in kept],
+            )
+        if self._write_back:
+            self._write_back.file(connection, outcomes)
+
+    def leave(self, number: str, inputs: Sequence[Input]) -> None:
+        """Leave their rows as they are: the next run asks."""
+
+
+class WriteBack:
+    """Outcome fields copied into the source table's own columns, row by row along its primary key.
+
+    :param columns: source column to outcome field.
+    :param apart: whether the source is another database than the results', with a transaction of its own.
+    """
+
+    def __init__(
+        self, engine: Engine, source: TableSource, columns: Mapping[str, str], *, apart: bool
+    ) -> None:
+        self._engine = engine
+        self._columns = dict(columns)
+        self._key = source.key
+        self._table = source.table
+        self._apart = apart
+        name = source.table.fullname
+        if not source.key:
+            raise ConfigurationError(f"write_back needs a primary key, and source_table {name} has none")
+        missing = [column for column in columns if column not in source.table.c]
+        if missing:
+            raise ConfigurationError(
+                f"write_back names columns that source_table {name} does not have: {', '.join(missing)}"
+            )
+
+    def file(self, connection: Connection, outcomes: Sequence[tuple[Input, Outcome]]) -> None:
+        """Update the rows of the inputs."""
+        if self._apart:
+            with writing(self._engine) as own:
+                self._update(own, outcomes)
+        else:
+            self._update(connection, outcomes)
+
+    def _update(self, connection: Connection, outcomes: Sequence[tuple[Input, Outcome]]) -> None:
+        for has_answer in (True, False):
+            columns = {
+                column: field
+                for column, field in self._columns.items()
+                if has_answer
+                or field in ("status", "reason", "run_id", "asked_at", "response_code", "error_message")
+            }
+            rows = [
+                {
+                    **{f"key_{n}": part for n, part in enumerate(item.key)},
+                    **{
+                        f"value_{column}": _fit(outcome.get(field), self._table.c[column].type)
+                        for column, field in columns.items()
+                    },
+                }
+                for item, outcome in sorted(outcomes, key=lambda pair: pair[0].position)
+                if is_answer(outcome) is has_answer
+            ]
+            if rows and columns:
+                statement = (
+                    update(self._table)
+                    .where(and_(*(part == bindparam(f"key_{n}") for n, part in enumerate(self._key))))
+                    .values({column: bindparam(f"value_{column}") for column in columns})
+                )
+                connection.execute(statement, rows)
+
+
+def is_answer(outcome: Outcome) -> bool:
+    """Tell whether an outcome says something of the number, rather than of the asking."""
+    return outcome["status"] in ANSWERED
+
+
+def _fit(value: Any, kind: TypeEngine[Any]) -> Any:
+    """Give a value in the type of the user's column."""
+    if isinstance(value, datetime):
+        if isinstance(kind, DateTime):
+            return value if kind.timezone else value.astimezone(UTC).replace(tzinfo=None)
+        return value.isoformat() if isinstance(kind, String) else value
+    if value is not None and isinstance(kind, String):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    return int(value) if isinstance(value, bool) and isinstance(kind, Numeric | Integer) else value
+
+
+def _jsonable(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value

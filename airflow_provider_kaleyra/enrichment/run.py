@@ -1,0 +1,316 @@
+"""The loop: read, normalise, claim, ask, settle. One thread owns the database, workers ask."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Protocol
+
+from airflow_provider_kaleyra.api.batches import batches
+from airflow_provider_kaleyra.api.flight import Flight
+from airflow_provider_kaleyra.api.models import Answer, Lookup
+from airflow_provider_kaleyra.enrichment.ledger import Claimed, Ledger, Run, outcome
+from airflow_provider_kaleyra.enrichment.plan import Input, Reading, by_number, in_shard
+from airflow_provider_kaleyra.enrichment.results import Output
+from airflow_provider_kaleyra.enrichment.scratch import Scratch
+from airflow_provider_kaleyra.enrichment.source import CHUNK, Source
+from airflow_provider_kaleyra.enrichment.summary import Summary
+from airflow_provider_kaleyra.enrichment.tables import Kind, reading, writing
+from airflow_provider_kaleyra.errors import ConfigurationError, NothingSentError
+
+log = logging.getLogger(__name__)
+
+REPORT_EVERY = 10.0
+
+InFlight = Flight[list[Claimed], Answer[Any]]
+
+
+class Service(Protocol):
+    """What is asked: it takes a batch of E.164 numbers and gives their outcomes."""
+
+    def ask(self, numbers: Sequence[str]) -> Answer[Any]:
+        """Ask about a batch, from any thread."""
+        ...
+
+    def stop(self) -> None:
+        """Let no request leave any more."""
+        ...
+
+    @property
+    def requests_sent(self) -> int:
+        """How many requests left so far."""
+        ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user said of this run; the operators document each."""
+
+    reading: Reading = Reading()
+    shard: tuple[int, int] | None = None
+    batch_size: int = 100
+    least_batch: int = 1
+    max_workers: int = 8
+    max_lookups: int | None = None
+    max_price: Decimal | None = None
+    max_inputs: int | None = None
+
+
+@dataclass
+class Enrichment:
+    """One run of the pipeline.
+
+    :param ledger: what remembers; without one every number is asked about.
+    """
+
+    kind: Kind
+    run: Run
+    service: Service
+    source: Source
+    output: Output
+    ledger: Ledger | None
+    settings: Settings
+    summary: Summary = field(default_factory=Summary)
+
+    def __post_init__(self) -> None:
+        # The inputs of the numbers that are read and not settled yet, and the claims of those in flight.
+        self._waiting: dict[str, list[Input]] = {}
+        self._claims: dict[str, Claimed] = {}
+        self._elsewhere: set[str] = set()
+        self._answered = 0
+        self._stopped_by: BaseException | None = None
+        self._ending = False
+        self._spent_up = False
+        self._scratch = Scratch()
+        self._reported = time.monotonic()
+
+    def execute(self) -> Summary:
+        """Run to the end. Whatever ends it, the answers to requests that left are filed first.
+
+        :raises SetupError: if no request can succeed; no number is marked for it.
+        """
+        with Flight(self._ask, self.settings.max_workers) as flight:
+            try:
+                self._ask_all(flight)
+            finally:
+                self._ending = True
+                self.service.stop()
+                while len(flight):
+                    self._settle(flight, timeout=None)
+                self._look_elsewhere()
+                self._not_asked(list(self._waiting))
+                self.summary.requests = self.service.requests_sent
+        if self._stopped_by:
+            raise self._stopped_by
+        log.info("%s.", self.summary)
+        return self.summary
+
+    def _ask(self, claims: list[Claimed]) -> Answer[Any]:
+        return self.service.ask([claim.phone_number for claim in claims])
+
+    def _ask_all(self, flight: InFlight) -> None:
+        settings = self.settings
+        for batch in batches(self._to_ask(flight), settings.batch_size, settings.least_batch):
+            if settings.max_price is not None and not self._answered:
+                # Nobody knows the price of a lookup before the first batch has come back.
+                while len(flight):
+                    self._settle(flight, timeout=None)
+            claims = self._claim(self._affordable(batch))
+            if claims:
+                flight.submit(claims)
+            self._settle(flight, timeout=None if flight.full else 0)
+        while len(flight):
+            self._settle(flight, timeout=None)
+
+    def _to_ask(self, flight: InFlight) -> Iterator[str]:
+        """Read the source; file what needs no question, and yield the numbers that do.
+
+        :raises ConfigurationError: if there are more inputs than the output can hold.
+        """
+        for chunk in self.source.chunks(CHUNK):
+            inputs = [item for item in chunk if in_shard(item.raw, self.settings.shard)]
+            numbers, invalid = by_number(inputs, self.settings.reading)
+            self.summary.inputs += len(inputs)
+            self.summary.distinct += self._scratch.count(numbers)
+            if self.summary.inputs > (self.settings.max_inputs or self.summary.inputs):
+                raise ConfigurationError(
+                    f"More than {self.settings.max_inputs:,} numbers are too many for an XCom, and nothing was "
+                    "bought: name a result_table"
+                )
+            new = [number for number in numbers if number not in self._waiting]
+            for number, found in numbers.items():
+                self._waiting.setdefault(number, []).extend(found)
+            if invalid:
+                with self._transaction() as connection:
+                    self._file(
+                        connection, [(item, _invalid(reason, self.run.id)) for item, reason in invalid]
+                    )
+            self._reuse(new)
+            self._settle(flight, timeout=0)
+            yield from (number for number in new if number in self._waiting and number not in self._elsewhere)
+            if self._stopped_by:
+                return
+
+    def _reuse(self, numbers: Collection[str]) -> None:
+        """File what the ledger knows already, and take note of what another task is asking."""
+        if self.ledger is None or not numbers:
+            return
+        with reading(self.ledger.engine) as connection:
+            known = self.ledger.known(connection, numbers)
+        reused: list[tuple[Input, dict[str, Any]]] = []
+        others: list[tuple[Input, dict[str, Any]]] = []
+        for number, row in known.items():
+            outcome = dict(row.outcome)
+            if row.this_try:
+                others += [(item, outcome) for item in self._waiting.pop(number)]
+            elif row.reusable:
+                reused += [(item, outcome) for item in self._waiting.pop(number)]
+            elif row.held:
+                others += [(item, {**outcome, "status": "in_doubt"}) for item in self._waiting.pop(number)]
+            elif row.elsewhere:
+                self._elsewhere.add(number)
+        if others or reused:
+            with self._transaction() as connection:
+                self._file(connection, others)
+                self._file(connection, reused, bucket="reused")
+
+    def _affordable(self, batch: list[str]) -> list[str]:
+        """Cut a batch to what this run may still ask and spend; what is cut off is not asked."""
+        settings, summary = self.settings, self.summary
+        allowed = len(batch)
+        if settings.max_lookups is not None:
+            allowed = min(allowed, settings.max_lookups - summary.asked)
+        if settings.max_price is not None and self._answered:
+            expected = summary.price / self._answered * (len(self._claims) + allowed)
+            self._spent_up = self._spent_up or summary.price + expected > settings.max_price
+        if self._spent_up or self._stopped_by:
+            allowed = 0
+        self._not_asked(batch[allowed:])
+        return batch[:allowed]
+
+    def _claim(self, numbers: list[str]) -> list[Claimed]:
+        """Write down what is going to be asked, before it is."""
+        if not numbers:
+            return []
+        if self.ledger is None:
+            claims = [Claimed(number, None, datetime.now(UTC)) for number in numbers]
+        else:
+            with writing(self.ledger.engine) as connection:
+                claims = self.ledger.claim(connection, numbers)
+        self._claims |= {claim.phone_number: claim for claim in claims}
+        self.summary.asked += len(claims)
+        # Another task was quicker with the others; what it has settled already is reused.
+        lost = set(numbers).difference(claim.phone_number for claim in claims)
+        self._reuse(lost)
+        self._elsewhere |= {number for number in lost if number in self._waiting}
+        return claims
+
+    def _settle(self, flight: InFlight, *, timeout: float | None) -> None:
+        """File what came back, in one transaction; only then is it let go."""
+        landed = flight.landed(timeout=timeout)
+        if not landed:
+            return
+        lookups: list[tuple[Claimed, Lookup]] = []
+        unsent: list[Claimed] = []
+        price = Decimal(0)
+        for batch, future in landed:
+            if error := future.exception():
+                self._stopped_by = self._stopped_by or error
+                continue
+            answer = future.result()
+            price += answer.price or 0
+            self._stopped_by = self._stopped_by or answer.stopped_by
+            found = {lookup.phone_number: lookup for lookup in answer.lookups if not self._unsent(lookup)}
+            lookups += [(claim, found[claim.phone_number]) for claim in batch if claim.phone_number in found]
+            unsent += [claim for claim in batch if claim.phone_number not in found]
+            if answer.ignored:
+                log.warning(
+                    "Kaleyra's answer held %d records that nobody asked for; ignored.", answer.ignored
+                )
+        with self._transaction() as connection:
+            rows = self._settled_rows(connection, lookups)
+            self._file(
+                connection, [(item, row) for row in rows for item in self._waiting[row["phone_number"]]]
+            )
+            if self.ledger is not None:
+                self.ledger.release(connection, unsent)
+        flight.forget(landed)
+        for row in rows:
+            del self._waiting[row["phone_number"]], self._claims[row["phone_number"]]
+        for claim in unsent:
+            del self._claims[claim.phone_number]
+        self._not_asked([claim.phone_number for claim in unsent])
+        self.summary.asked -= len(unsent)
+        self.summary.price += price
+        self.summary.unanswered += sum(row["status"] in ("failed", "in_doubt") for row in rows)
+        self._answered += len(rows)
+        self._report()
+
+    def _unsent(self, lookup: Lookup) -> bool:
+        """Whether a request was only kept from leaving because the run ends."""
+        return self._ending and lookup.reason == NothingSentError.lookup_reason
+
+    def _settled_rows(
+        self, connection: Any, lookups: Sequence[tuple[Claimed, Lookup]]
+    ) -> list[dict[str, Any]]:
+        if self.ledger is not None:
+            return self.ledger.settle(connection, lookups)
+        now = datetime.now(UTC)
+        return [outcome(lookup, self.kind, self.run, claim.asked_at, now) for claim, lookup in lookups]
+
+    def _not_asked(self, numbers: Iterable[str]) -> None:
+        for number in numbers:
+            inputs = self._waiting.pop(number)
+            self.summary.buckets["not_asked"] += len(inputs)
+            self.output.leave(number, inputs)
+
+    def _look_elsewhere(self) -> None:
+        """See what became of the numbers that another task was asking about; leave alone what it still asks."""
+        self._reuse(self._elsewhere)
+        left = [number for number in self._elsewhere if number in self._waiting]
+        self._not_asked(left)
+        if left:
+            log.info(
+                "Another task is asking about %d of the numbers: the next run reuses its answers.", len(left)
+            )
+
+    def _file(
+        self, connection: Any, outcomes: Sequence[tuple[Input, dict[str, Any]]], bucket: str | None = None
+    ) -> None:
+        if outcomes:
+            self.output.file(connection, outcomes)
+            self.summary.buckets.update(Counter(bucket or outcome["status"] for _, outcome in outcomes))
+
+    def _transaction(self) -> AbstractContextManager[Any]:
+        return writing(self.ledger.engine) if self.ledger is not None else nullcontext()
+
+    def _report(self) -> None:
+        if time.monotonic() - self._reported >= REPORT_EVERY:
+            self._reported = time.monotonic()
+            log.info("%s so far.", self.summary)
+
+
+def refuse_invalid(source: Source, settings: Settings) -> None:
+    """Read the whole source and refuse it if a number in it is none, before anything is bought.
+
+    :raises ConfigurationError: with the count for each reason.
+    """
+    reasons: Counter[str] = Counter()
+    for chunk in source.chunks(CHUNK):
+        inputs = [item for item in chunk if in_shard(item.raw, settings.shard)]
+        reasons.update(reason for _, reason in by_number(inputs, settings.reading)[1])
+    if reasons:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+        raise ConfigurationError(
+            f'on_invalid="fail": {reasons.total():,} inputs are no phone numbers ({counts}). Nothing was bought'
+        )
+
+
+def _invalid(reason: str, run_id: str) -> dict[str, Any]:
+    return {"phone_number": None, "status": "invalid", "reason": reason, "run_id": run_id}

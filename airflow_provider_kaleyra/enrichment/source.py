@@ -1,0 +1,180 @@
+"""Where numbers come from: a list as other tasks give it, a table, or a query; read in chunks, repeatably."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import MetaData, Table, select, text, tuple_
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import NoSuchTableError
+
+from airflow_provider_kaleyra.enrichment.plan import Input, raw_text
+from airflow_provider_kaleyra.enrichment.scratch import Scratch
+from airflow_provider_kaleyra.enrichment.tables import reading, split_name
+from airflow_provider_kaleyra.errors import ConfigurationError
+
+CHUNK = 10_000
+
+
+class Source(Protocol):
+    """Something that gives its inputs in chunks, the same ones each time."""
+
+    def chunks(self, size: int = CHUNK) -> Iterator[list[Input]]:
+        """Yield all inputs in order."""
+        ...
+
+
+class ListSource:
+    """Numbers that are in memory already.
+
+    :param values: what :func:`cells` gives.
+    """
+
+    def __init__(self, values: Sequence[object]) -> None:
+        self._values = values
+
+    def chunks(self, size: int = CHUNK) -> Iterator[list[Input]]:
+        """Yield all inputs in order."""
+        for start in range(0, len(self._values), size):
+            yield [
+                Input(position, raw_text(value))
+                for position, value in enumerate(self._values[start : start + size], start)
+            ]
+
+
+def cells(numbers: object, number_column: str) -> list[object]:
+    """Read the parameter ``numbers``.
+
+    :param numbers: text or ints in a list; rows (their first item counts) or dicts (their ``number_column``),
+        as other operators' XComs hold them; JSON text of such a list; text with commas or new lines.
+    :raises ConfigurationError: for anything else.
+    """
+    if isinstance(numbers, str):
+        stripped = numbers.strip()
+        if stripped.startswith("["):
+            try:
+                numbers = json.loads(stripped, parse_float=str)
+            except ValueError:
+                raise ConfigurationError("numbers: the text begins like JSON and is none") from None
+        else:
+            return [cell for cell in re.split(r"[,\r\n]+", stripped) if cell.strip()]
+    if isinstance(numbers, int) and not isinstance(numbers, bool):
+        return [numbers]
+    if isinstance(numbers, (Mapping, bytes)) or not hasattr(numbers, "__iter__"):
+        raise ConfigurationError(
+            "numbers must be a list, JSON text of one, or text with commas or new lines, "
+            f"not {type(numbers).__name__}"
+            + (": did the upstream task return nothing?" if numbers is None else "")
+        )
+    return [_cell(item, number_column) for item in numbers]
+
+
+def _cell(item: object, number_column: str) -> object:
+    if isinstance(item, Mapping):
+        if number_column not in item:
+            raise ConfigurationError(
+                f"numbers: a row has no {number_column!r}, it has {', '.join(sorted(map(str, item)))}: "
+                "name the right one as number_column"
+            )
+        return item[number_column]
+    if isinstance(item, (list, tuple)):
+        return item[0] if item else None
+    return item
+
+
+class QuerySource:
+    """A query's numbers. It is executed once and read into a scratch file, however long the lookups take."""
+
+    def __init__(
+        self, engine: Engine, query: Any, parameters: Mapping[str, Any] | None, number_column: str
+    ) -> None:
+        self._engine = engine
+        self._query = text(query.strip().rstrip(";")) if isinstance(query, str) else query
+        self._parameters = dict(parameters or {})
+        self._number_column = number_column
+        self._scratch: Scratch | None = None
+
+    def chunks(self, size: int = CHUNK) -> Iterator[list[Input]]:
+        """Yield all inputs in order."""
+        if self._scratch is None:
+            self._scratch = self._read()
+        for rows in self._scratch.chunks(size):
+            yield [Input(position, raw) for position, raw in rows]
+
+    def _read(self) -> Scratch:
+        scratch = Scratch()
+        with reading(self._engine) as connection:
+            result = connection.execution_options(stream_results=True).execute(self._query, self._parameters)
+            if not result.returns_rows:
+                raise ConfigurationError("sql must be a SELECT that gives rows")
+            names = list(result.keys())
+            column = names.index(self._number_column) if self._number_column in names else 0
+            while rows := result.fetchmany(CHUNK):
+                scratch.spool(raw_text(row[column]) for row in rows)
+        return scratch
+
+
+class TableSource:
+    """A table's numbers, page by page along its primary key, so that no cursor stays open while others write.
+
+    A view, or a table without a primary key, is read as a query.
+
+    :param where: the user's SQL, with ``:name`` placeholders for ``parameters``.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        name: str,
+        number_column: str,
+        where: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._parameters = dict(parameters or {})
+        self.table = reflect(engine, name)
+        if number_column not in self.table.c:
+            raise ConfigurationError(
+                f"source_table {name} has no column {number_column!r}, it has "
+                f"{', '.join(self.table.c.keys())}: name the right one as number_column"
+            )
+        self._number = self.table.c[number_column]
+        self.key = list(self.table.primary_key.columns)
+        self._rows = select(*self.key, self._number.label("raw"))
+        if where:
+            self._rows = self._rows.where(text(f"({where})"))
+        self._keyless = None if self.key else QuerySource(engine, self._rows, self._parameters, "raw")
+
+    def chunks(self, size: int = CHUNK) -> Iterator[list[Input]]:
+        """Yield all inputs in the order of the key."""
+        if self._keyless is not None:
+            yield from self._keyless.chunks(size)
+            return
+        first_page = self._rows.order_by(*self.key).limit(size)
+        page, position = first_page, 0
+        while True:
+            with reading(self._engine) as connection:
+                rows = connection.execute(page, self._parameters).fetchall()
+            yield [Input(position + n, raw_text(row[-1]), tuple(row[:-1])) for n, row in enumerate(rows)]
+            if len(rows) < size:
+                return
+            position += len(rows)
+            page = first_page.where(
+                tuple_(*self.key) > tuple_(*rows[-1][:-1], types=[c.type for c in self.key])
+            )
+
+
+def reflect(engine: Engine, name: str) -> Table:
+    """Read a table of the user's as it is in the database.
+
+    :raises ConfigurationError: if there is none of that name.
+    """
+    schema, table = split_name(name)
+    try:
+        with reading(engine) as connection:
+            return Table(table, MetaData(), schema=schema, autoload_with=connection, resolve_fks=False)
+    except NoSuchTableError:
+        raise ConfigurationError(f"source_table {name} does not exist") from None

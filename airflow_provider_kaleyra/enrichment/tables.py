@@ -1,0 +1,230 @@
+"""The tables of the pipeline, and the little SQL that differs between databases."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Boolean, Column, DateTime, Integer, MetaData, Numeric, Table, Text, inspect
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import CreateTable
+from sqlalchemy.types import TypeDecorator
+
+from airflow_provider_kaleyra.api.models import DeviceLookup, Lookup, NumberLookup
+from airflow_provider_kaleyra.enrichment.plan import KEY_LENGTH
+from airflow_provider_kaleyra.errors import ConfigurationError, FilingError
+from airflow_provider_kaleyra.phone import mask_text
+
+log = logging.getLogger(__name__)
+
+ROWS_AT_ONCE = 1000
+
+
+class Timestamp(TypeDecorator[datetime]):
+    """A moment in UTC, also where the database knows no time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Give SQLite and MySQL, which have no time zones, the UTC clock's reading."""
+        if value is None or dialect.name == "postgresql":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:  # noqa: ARG002
+        """Read a moment without a zone as UTC."""
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+class Money(TypeDecorator[Decimal]):
+    """A decimal amount, exact also on SQLite, which keeps 15 digits of what is sent as text."""
+
+    impl = Numeric(20, 10)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Any) -> Any:
+        """Keep SQLAlchemy from rounding through floats on SQLite."""
+        return dialect.type_descriptor(
+            sqlite.NUMERIC(20, 10, asdecimal=False) if dialect.name == "sqlite" else self.impl
+        )
+
+    def process_bind_param(self, value: Decimal | None, dialect: Any) -> Any:
+        """Send SQLite the digits."""
+        return format(value, "f") if value is not None and dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Any) -> Decimal | None:  # noqa: ARG002
+        """Read the digits back."""
+        return None if value is None else Decimal(repr(value) if isinstance(value, float) else str(value))
+
+
+KEY = Text().with_variant(mysql.VARCHAR(KEY_LENGTH, collation="utf8mb4_bin"), "mysql", "mariadb")
+TYPES: dict[str, Any] = {"bool": Boolean, "int": Integer, "str": Text}
+
+OUTCOME_COLUMNS = ("status", "reason", "run_id", "asked_at", "answered_at", "response_code", "error_message")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One of the two APIs: what it answers, and the ledger that remembers its answers."""
+
+    name: str
+    lookup: type[Lookup]
+    ledger: str
+
+    @property
+    def answer_columns(self) -> tuple[str, ...]:
+        """The columns that an answer of this API has."""
+        return tuple(self._answer_types())
+
+    @property
+    def result_columns(self) -> tuple[str, ...]:
+        """The columns of a result table, in order."""
+        return ("raw_number", "phone_number", *OUTCOME_COLUMNS, *self.answer_columns)
+
+    def _answer_types(self) -> dict[str, Any]:
+        common = {field.name for field in dataclasses.fields(Lookup)} | {"price"}
+        return {
+            field.name: TYPES[str(field.type).split(" ")[0]]
+            for field in dataclasses.fields(self.lookup)
+            if field.name not in common
+        }
+
+    def _columns(self) -> list[Column[Any]]:
+        return [
+            Column("status", Text, nullable=False),
+            Column("reason", Text),
+            Column("run_id", Text),
+            Column("asked_at", Timestamp),
+            Column("answered_at", Timestamp),
+            Column("response_code", Text),
+            Column("error_message", Text),
+            *(Column(name, kind) for name, kind in self._answer_types().items()),
+        ]
+
+    def result_table(self, name: str) -> Table:
+        """Describe a result table: one row for each raw input."""
+        schema, table = split_name(name)
+        return Table(
+            table,
+            MetaData(),
+            Column("raw_number", KEY, primary_key=True),
+            Column("phone_number", KEY),
+            *self._columns(),
+            schema=schema,
+        )
+
+    def ledger_table(self, schema: str | None) -> Table:
+        """Describe the ledger: one row for each E.164 number."""
+        return Table(
+            self.ledger,
+            MetaData(),
+            Column("phone_number", KEY, primary_key=True),
+            *self._columns(),
+            Column("purchases", Integer, nullable=False),
+            Column("spent", Money, nullable=False),
+            schema=schema,
+        )
+
+
+RCS = Kind("rcs", DeviceLookup, "kaleyra_rcs_ledger")
+NUMBER = Kind("number", NumberLookup, "kaleyra_number_ledger")
+
+
+def split_name(name: str) -> tuple[str | None, str]:
+    """Split ``schema.table``."""
+    schema, _, table = name.rpartition(".")
+    return schema or None, table
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Open a connection to read from; a database error comes out without a number in it."""
+    with _masked(), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that is committed at the end; a database error comes out without a number in it."""
+    with _masked(), engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            # Wait for other writers now: a transaction that read first could not wait later.
+            connection.exec_driver_sql("PRAGMA busy_timeout = 60000")
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        yield connection
+
+
+@contextmanager
+def _masked() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        # Drivers quote the offending values, and these are phone numbers.
+        raise FilingError(f"The database refused: {mask_text(str(error))}") from None
+
+
+def ensure(engine: Engine, table: Table) -> None:
+    """Create a table of ours if it is missing, and check the columns of one that is there.
+
+    :raises ConfigurationError: with the DDL, if it may not be created or lacks columns.
+    """
+    if not inspect(engine).has_table(table.name, schema=table.schema):
+        ddl = str(CreateTable(table).compile(engine)).strip()
+        try:
+            with engine.begin() as connection:
+                table.create(connection)
+                log.info("Created table %s", table.fullname)
+        except SQLAlchemyError as error:
+            # Another task may have created it meanwhile.
+            if not inspect(engine).has_table(table.name, schema=table.schema):
+                why = type(getattr(error, "orig", error)).__name__
+                raise ConfigurationError(
+                    f"Table {table.fullname} is missing and could not be created ({why}). "
+                    f"Ask your database administrator to run:\n{ddl};"
+                ) from None
+    there = {column["name"] for column in inspect(engine).get_columns(table.name, schema=table.schema)}
+    missing = [column for column in table.columns if column.name not in there]
+    if missing:
+        ddl = ", ".join(f"ADD COLUMN {c.name} {c.type.compile(engine.dialect)}" for c in missing)
+        raise ConfigurationError(
+            f"Table {table.fullname} lacks columns that outcomes are filed in: name another table, or run:\n"
+            f"ALTER TABLE {table.fullname} {ddl};"
+        )
+
+
+def upsert(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    update: Sequence[str],
+    where: Any = None,
+    also: Mapping[str, Any] | None = None,
+) -> None:
+    """Insert rows, and where their key is there already, update the named columns and no other.
+
+    :param where: update only rows for which this holds.
+    :param also: columns to set to an expression instead of the row's own value.
+    """
+    if not rows:
+        return
+    dialect = {"sqlite": sqlite, "postgresql": postgresql}.get(connection.dialect.name)
+    if dialect is None:
+        raise ConfigurationError(f"{connection.dialect.name} is no database that results can be filed in yet")
+    insert = dialect.insert(table)
+    statement = insert.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns),
+        set_={**{name: insert.excluded[name] for name in update}, **(also or {})},
+        where=where,
+    )
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        connection.execute(statement, list(rows[start : start + ROWS_AT_ONCE]))

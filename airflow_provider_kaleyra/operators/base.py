@@ -1,0 +1,182 @@
+"""What both operators share: parameters, templating, the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
+
+from airflow_provider_kaleyra.enrichment.job import Job
+from airflow_provider_kaleyra.errors import SetupError
+from airflow_provider_kaleyra.operators.numbers import conceal, revealed
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_kaleyra.api.client import KaleyraClient
+    from airflow_provider_kaleyra.api.models import Answer
+    from airflow_provider_kaleyra.enrichment.tables import Kind
+
+
+class EnrichmentOperator(BaseOperator):
+    """Read numbers, look each up once, file the outcomes.
+
+    :param kaleyra_conn_id: Airflow connection of type ``kaleyra``.
+    :param numbers: the input as a list of text or ints, of rows (their first item) or of dicts (their
+        ``number_column``), as JSON text of one, or as text with commas or new lines; also an XComArg.
+        Rendered templates show a count in its place.
+    :param sql_conn_id: Airflow connection of the database read and written.
+    :param source_table: the input as a table, ``schema.table`` if need be.
+    :param number_column: the column, or the dicts' key, that holds the numbers.
+    :param where: SQL that chooses rows of ``source_table``, with ``:name`` placeholders.
+    :param parameters: values of the placeholders in ``where`` or ``sql``.
+    :param sql: the input as a SELECT, or a ``.sql`` file: its ``number_column``, else its first column.
+    :param result_table: table that outcomes are filed in, made if missing; without it they are the XCom.
+    :param result_conn_id: where results and ledger live, if not in the database of ``sql_conn_id``.
+    :param ledger_conn_id: database of a ledger to keep although the output is the XCom.
+    :param write_back: source column to outcome field: the source table's own columns to update too.
+    :param default_region: ISO country that numbers without a country code are read as of.
+    :param assume_country_code: read digits without ``+`` as international.
+    :param max_age: an answer in the ledger younger than this is reused, not bought; ``timedelta(0)`` always
+        asks, ``None`` never asks again.
+    :param max_lookups: ask about so many numbers at most in one run.
+    :param in_doubt: ``"rebuy"`` or ``"hold"`` what may have been paid for without an answer.
+    :param batch_size: numbers per request.
+    :param max_workers: requests in flight.
+    :param max_failed: the task fails, after filing everything, if more than this share of the asked numbers
+        has no answer.
+    :param on_invalid: ``"record"``, or ``"fail"`` before anything is bought.
+    :param shard: ``(index, count)``: this task's share of the input.
+    """
+
+    template_fields: Sequence[str] = (
+        "kaleyra_conn_id",
+        "sql_conn_id",
+        "result_conn_id",
+        "ledger_conn_id",
+        "numbers",
+        "sql",
+        "source_table",
+        "where",
+        "parameters",
+        "result_table",
+    )
+    template_ext: Sequence[str] = (".sql",)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "where": "sql", "parameters": "json"}
+    ui_color = "#e3f4f1"
+
+    default_batch_size: ClassVar[int]
+    least_batch: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        *,
+        kaleyra_conn_id: str = "kaleyra_default",
+        numbers: Any = None,
+        sql_conn_id: str | None = None,
+        source_table: str | None = None,
+        number_column: str = "phone_number",
+        where: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        sql: str | None = None,
+        result_table: str | None = None,
+        result_conn_id: str | None = None,
+        ledger_conn_id: str | None = None,
+        write_back: Mapping[str, str] | None = None,
+        default_region: str | None = None,
+        assume_country_code: bool = False,
+        max_age: timedelta | None = timedelta(days=30),
+        max_lookups: int | None = None,
+        in_doubt: str = "rebuy",
+        batch_size: int | None = None,
+        max_workers: int = 8,
+        max_failed: float = 0.1,
+        on_invalid: str = "record",
+        shard: Sequence[int] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.kaleyra_conn_id = kaleyra_conn_id
+        self.numbers = numbers
+        self.sql_conn_id = sql_conn_id
+        self.source_table = source_table
+        self.number_column = number_column
+        self.where = where
+        self.parameters = parameters
+        self.sql = sql
+        self.result_table = result_table
+        self.result_conn_id = result_conn_id
+        self.ledger_conn_id = ledger_conn_id
+        self.write_back = write_back
+        self.default_region = default_region
+        self.assume_country_code = assume_country_code
+        self.max_age = max_age
+        self.max_lookups = max_lookups
+        self.in_doubt = in_doubt
+        self.batch_size = self.default_batch_size if batch_size is None else batch_size
+        self.max_workers = max_workers
+        self.max_failed = max_failed
+        self.on_invalid = on_invalid
+        self.shard = shard
+        self._job().check()
+
+    @property
+    def numbers(self) -> Any:
+        """The input, once it is known, in a wrapper that shows a count where it is shown."""
+        return self._numbers
+
+    @numbers.setter
+    def numbers(self, value: Any) -> None:
+        self._numbers = conceal(value)
+
+    def _job(self) -> Job:
+        values = {field.name: getattr(self, field.name) for field in fields(Job) if hasattr(self, field.name)}
+        return Job(**{**values, "numbers": revealed(self.numbers)})
+
+    def _kind(self) -> Kind:
+        raise NotImplementedError
+
+    def _ask(self, client: KaleyraClient) -> Callable[[Sequence[str]], Answer[Any]]:
+        raise NotImplementedError
+
+    def execute(self, context: Context) -> Any:
+        """Look the numbers up; give the summary, or without a result table the outcomes."""
+        from airflow_provider_kaleyra.enrichment.assemble import assemble
+        from airflow_provider_kaleyra.enrichment.ledger import Run
+        from airflow_provider_kaleyra.enrichment.results import ListOutput
+        from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
+
+        ti = context["ti"]
+        run = Run(f"{ti.dag_id}/{ti.task_id}/{ti.run_id}", -1 if ti.map_index is None else ti.map_index)
+        try:
+            client = KaleyraHook(self.kaleyra_conn_id).get_conn()
+            service = _Service(client, self._ask(client))
+            enrichment = assemble(self._job(), self._kind(), run, service, self.least_batch)
+            try:
+                summary = enrichment.execute()
+            finally:
+                ti.xcom_push(key="summary", value=enrichment.summary.as_dict())
+        except SetupError as error:
+            # No retry can help before a person has acted.
+            raise AirflowFailException(str(error)) from None
+        if complaint := summary.too_many_failed(self.max_failed):
+            raise AirflowException(complaint)
+        if isinstance(enrichment.output, ListOutput):
+            return enrichment.output.rows()
+        return summary.as_dict()
+
+
+@dataclass(frozen=True)
+class _Service:
+    client: KaleyraClient
+    ask: Callable[[Sequence[str]], Answer[Any]]
+
+    def stop(self) -> None:
+        self.client.stop()
+
+    @property
+    def requests_sent(self) -> int:
+        return self.client.requests_sent

@@ -1,0 +1,48 @@
+"""The parameter ``numbers``, kept out of what Airflow renders, stores and shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.common.compat.sdk import XComArg
+
+
+class Numbers:
+    """Numbers that are known. Where Airflow shows them, a count stands."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __str__(self) -> str:
+        if isinstance(self.value, str):
+            return "numbers as text"
+        try:
+            return f"{len(self.value):,} numbers"
+        except TypeError:
+            return "numbers"
+
+    __repr__ = __str__
+
+    def serialize(self) -> str:
+        """Give Airflow the count in place of the numbers."""
+        return str(self)
+
+
+def conceal(value: Any) -> Any:
+    """Wrap numbers that are known; what Airflow has yet to resolve stays as it is."""
+    return value if value is None or isinstance(value, Numbers) or _unresolved(value) else Numbers(value)
+
+
+def revealed(value: Any) -> Any:
+    """Take the wrapper off."""
+    return value.value if isinstance(value, Numbers) else value
+
+
+def _unresolved(value: Any) -> bool:
+    if isinstance(value, str):
+        return "{{" in value or "{%" in value
+    if isinstance(value, (list, tuple, set)):
+        return any(_unresolved(item) for item in value)
+    if isinstance(value, dict):
+        return any(_unresolved(item) for item in value.values())
+    return isinstance(value, XComArg) or hasattr(value, "iter_references")
