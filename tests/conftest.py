@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,7 +19,6 @@ os.environ.update(
     AIRFLOW__CORE__DAGS_FOLDER=f"{HOME.name}/dags",
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{HOME.name}/airflow.db",
-    AIRFLOW__LOGGING__LOGGING_LEVEL="DEBUG",
     XDG_RUNTIME_DIR=HOME.name,
 )
 Path(HOME.name, "dags").mkdir()
@@ -105,6 +105,8 @@ def _record_logs() -> Iterator[None]:
     LEAKS.listen()
     yield
     LEAKS.stop()
+    # What is said while the process ends goes to streams that pytest has closed.
+    logging.raiseExceptions = False
 
 
 @pytest.hookimpl(wrapper=True)
@@ -122,6 +124,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "whole_run: looks back at all that the other tests have done")
+
+
+@pytest.fixture
+def said(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    """What the tasks of this test have said, wherever this version of Airflow lets them say it."""
+    heard: list[str] = []
+
+    def say() -> str:
+        captured = capfd.readouterr()
+        heard.append(captured.out + captured.err)
+        LEAKS.read(heard[-1])
+        return "".join(heard) + caplog.text
+
+    return say
 
 
 @pytest.fixture

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from airflow_provider_kaleyra.enrichment.database import engine_of
 from airflow_provider_kaleyra.enrichment.job import Job
+from airflow_provider_kaleyra.enrichment.kinds import Kind
 from airflow_provider_kaleyra.enrichment.ledger import Ledger, Run
 from airflow_provider_kaleyra.enrichment.plan import Reading
 from airflow_provider_kaleyra.enrichment.results import ListOutput, TableOutput, WriteBack
 from airflow_provider_kaleyra.enrichment.run import Enrichment, Service, Settings, refuse_invalid
 from airflow_provider_kaleyra.enrichment.source import ListSource, QuerySource, Source, TableSource, cells
 from airflow_provider_kaleyra.enrichment.summary import Summary
-from airflow_provider_kaleyra.enrichment.tables import Kind, split_name
+from airflow_provider_kaleyra.enrichment.tables import split_name
 from airflow_provider_kaleyra.errors import ConfigurationError
 from airflow_provider_kaleyra.phone import check_region
 

@@ -42,18 +42,16 @@ class Job:
     shard: Sequence[int] | None
     max_price: Decimal | None = None
 
-    def check(self, outcome_fields: Sequence[str] = ()) -> None:
+    def check(self, outcome_fields: Sequence[str]) -> None:
         """Refuse what cannot be meant.
 
-        :param outcome_fields: what ``write_back`` may name; nothing is not to check that.
+        :param outcome_fields: what ``write_back`` may name.
         :raises ConfigurationError: naming the parameters.
         """
         for wrong, message in (*self._combinations(), *self._values()):
             if wrong:
                 raise ConfigurationError(message)
-        strange = (
-            sorted(set((self.write_back or {}).values()) - set(outcome_fields)) if outcome_fields else []
-        )
+        strange = sorted(set((self.write_back or {}).values()) - set(outcome_fields))
         if strange:
             raise ConfigurationError(
                 f"write_back names outcome fields that there are not: {', '.join(map(str, strange))}. "

@@ -13,13 +13,13 @@ from sqlalchemy.engine import Connection, Engine, Row
 from sqlalchemy.sql import ColumnElement
 
 from airflow_provider_kaleyra.api.models import Lookup
-from airflow_provider_kaleyra.enrichment.tables import OUTCOME_COLUMNS, ROWS_AT_ONCE, Kind, ensure, upsert
+from airflow_provider_kaleyra.enrichment.kinds import ANSWERED, OUTCOME_COLUMNS, Kind
+from airflow_provider_kaleyra.enrichment.tables import ROWS_AT_ONCE, ensure, ledger_table, upsert
 
 LEASE = timedelta(hours=1)
 """How long another run's claim is taken to be alive."""
 
 REQUESTED = "requested"
-ANSWERED = ("ok", "invalid")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Ledger:
     ) -> None:
         self.engine = engine
         self.kind = kind
-        self.table = kind.ledger_table(schema)
+        self.table = ledger_table(kind, schema)
         self._run = run
         self._started = datetime.now(UTC)
         self._max_age = max_age
@@ -97,7 +97,7 @@ class Ledger:
         ):
             columns = {
                 name: row._mapping[name]
-                for name in ("phone_number", *OUTCOME_COLUMNS, *self.kind.answer_columns)
+                for name in ("phone_number", *OUTCOME_COLUMNS, *self.kind.answer_types)
             }
             found[row.phone_number] = Known(
                 columns, **{name: bool(row._mapping[f"_{name}"]) for name in flags}
@@ -157,7 +157,7 @@ class Ledger:
             (answered if lookup.status in ANSWERED else unanswered).append((row, account))
         columns = (*OUTCOME_COLUMNS, "purchases", "spent")
         kept = [name for name in columns if name != "answered_at"]
-        for group, update in ((answered, (*columns, *self.kind.answer_columns)), (unanswered, kept)):
+        for group, update in ((answered, (*columns, *self.kind.answer_types)), (unanswered, kept)):
             rows = sorted(({**row, **account} for row, account in group), key=lambda row: row["phone_number"])
             upsert(connection, self.table, rows, update=update)
         return [row for row, _ in answered + unanswered]
@@ -228,7 +228,7 @@ class Ledger:
 
 def outcome(lookup: Lookup, kind: Kind, run: Run, asked_at: datetime, now: datetime) -> dict[str, Any]:
     """Give what a run learnt of a number, as columns of a result table."""
-    names = ("phone_number", "status", "reason", "response_code", "error_message", *kind.answer_columns)
+    names = ("phone_number", "status", "reason", "response_code", "error_message", *kind.answer_types)
     return {
         **{name: getattr(lookup, name) for name in names},
         "run_id": run.id,

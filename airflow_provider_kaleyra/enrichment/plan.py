@@ -46,12 +46,12 @@ def raw_text(value: object) -> str:
 def raw_key(raw: str) -> str:
     """Give the ``raw_number`` under which a text is filed: the text itself, unless no database would take it.
 
-    What cannot be stored (NUL, lone surrogates) becomes U+FFFD; longer text is cut and ends in its hash.
+    What cannot be stored (NUL, lone surrogates) becomes U+FFFD, what is too long is cut; both end in a hash.
     """
     text = raw.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if len(text) <= KEY_LENGTH:
+    if text == raw and len(text) <= KEY_LENGTH:
         return text
-    digest = hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256(raw.encode(errors="surrogatepass")).hexdigest()
     return f"{text[: KEY_LENGTH - 1 - len(digest)]}…{digest}"
 
 

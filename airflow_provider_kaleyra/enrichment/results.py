@@ -10,13 +10,15 @@ from sqlalchemy import DateTime, Integer, Numeric, String, and_, bindparam, upda
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.types import TypeEngine
 
-from airflow_provider_kaleyra.enrichment.ledger import ANSWERED
+from airflow_provider_kaleyra.enrichment.kinds import ANSWERED, OUTCOME_COLUMNS, Kind
 from airflow_provider_kaleyra.enrichment.plan import Input, raw_key
 from airflow_provider_kaleyra.enrichment.source import TableSource
-from airflow_provider_kaleyra.enrichment.tables import Kind, ensure, upsert, writing
+from airflow_provider_kaleyra.enrichment.tables import ensure, result_table, upsert, writing
 from airflow_provider_kaleyra.errors import ConfigurationError
 
 Outcome = Mapping[str, Any]
+
+_OF_THE_ASKING = frozenset(OUTCOME_COLUMNS) - {"answered_at"}
 
 
 class Output(Protocol):
@@ -59,7 +61,7 @@ class TableOutput:
     def __init__(self, engine: Engine, kind: Kind, name: str, write_back: WriteBack | None = None) -> None:
         self._kind = kind
         self._write_back = write_back
-        self.table = kind.result_table(name)
+        self.table = result_table(kind, name)
         ensure(engine, self.table)
 
     def file(self, connection: Connection | None, outcomes: Sequence[tuple[Input, Outcome]]) -> None:
@@ -69,7 +71,7 @@ class TableOutput:
         rows = {raw_key(item.raw): {**outcome, "raw_number": raw_key(item.raw)} for item, outcome in outcomes}
         for has_answer in (True, False):
             # An outcome that is no answer leaves an earlier answer's columns as they were.
-            kept = () if has_answer else ("answered_at", *self._kind.answer_columns)
+            kept = () if has_answer else ("answered_at", *self._kind.answer_types)
             group = [rows[key] for key in sorted(rows) if is_answer(rows[key]) is has_answer]
             columns = [name for name in self._kind.result_columns if name != "raw_number"]
             upsert(
@@ -122,8 +124,7 @@ class WriteBack:
             columns = {
                 column: field
                 for column, field in self._columns.items()
-                if has_answer
-                or field in ("status", "reason", "run_id", "asked_at", "response_code", "error_message")
+                if has_answer or field in _OF_THE_ASKING
             }
             rows = [
                 {

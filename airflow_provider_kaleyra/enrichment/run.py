@@ -15,13 +15,14 @@ from typing import Any, Protocol
 from airflow_provider_kaleyra.api.batches import batches
 from airflow_provider_kaleyra.api.flight import Flight
 from airflow_provider_kaleyra.api.models import Answer, Lookup
+from airflow_provider_kaleyra.enrichment.kinds import Kind
 from airflow_provider_kaleyra.enrichment.ledger import Claimed, Ledger, Run, outcome
 from airflow_provider_kaleyra.enrichment.plan import Input, Reading, by_number, in_shard
 from airflow_provider_kaleyra.enrichment.results import Output
 from airflow_provider_kaleyra.enrichment.scratch import Scratch
 from airflow_provider_kaleyra.enrichment.source import CHUNK, Source
 from airflow_provider_kaleyra.enrichment.summary import Summary
-from airflow_provider_kaleyra.enrichment.tables import Kind, reading, writing
+from airflow_provider_kaleyra.enrichment.tables import reading, writing
 from airflow_provider_kaleyra.errors import ConfigurationError, NothingSentError
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class Service(Protocol):
 class Settings:
     """What the user said of this run; the operators document each."""
 
-    reading: Reading = Reading()
+    reading: Reading = field(default_factory=Reading)
     shard: tuple[int, int] | None = None
     batch_size: int = 100
     least_batch: int = 1
@@ -106,6 +107,7 @@ class Enrichment:
                 self._look_elsewhere()
                 self._not_asked(list(self._waiting))
                 self.summary.requests = self.service.requests_sent
+                self.summary.end()
         if self._stopped_by:
             raise self._stopped_by
         log.info("%s.", self.summary)
@@ -140,8 +142,8 @@ class Enrichment:
             self.summary.distinct += self._scratch.count(numbers)
             if self.summary.inputs > (self.settings.max_inputs or self.summary.inputs):
                 raise ConfigurationError(
-                    f"More than {self.settings.max_inputs:,} numbers are too many for an XCom, and nothing was "
-                    "bought: name a result_table"
+                    f"More than {self.settings.max_inputs:,} numbers are too many for an XCom: name a "
+                    "result_table. Nothing was bought"
                 )
             new = [number for number in numbers if number not in self._waiting]
             for number, found in numbers.items():
@@ -271,7 +273,7 @@ class Enrichment:
             self.output.leave(number, inputs)
 
     def _look_elsewhere(self) -> None:
-        """See what became of the numbers that another task was asking about; leave alone what it still asks."""
+        """See what became of the numbers that another task was asking about."""
         self._reuse(self._elsewhere)
         left = [number for number in self._elsewhere if number in self._waiting]
         self._not_asked(left)
@@ -308,7 +310,8 @@ def refuse_invalid(source: Source, settings: Settings) -> None:
     if reasons:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
         raise ConfigurationError(
-            f'on_invalid="fail": {reasons.total():,} inputs are no phone numbers ({counts}). Nothing was bought'
+            f'on_invalid="fail": {reasons.total():,} inputs are no phone numbers ({counts}). '
+            "Nothing was bought"
         )
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 
 
 class Scratch:
-    """Keeps a query's numbers in order and counts distinct ones. Nobody can open it, and it goes with the process.
+    """Keeps a query's numbers in order and counts distinct ones.
 
-    SQLite makes such a database in a file that it unlinks at once.
+    SQLite keeps such a database in a file that it unlinks at once: nobody else can open it, and it goes
+    with the process.
     """
 
     def __init__(self) -> None:

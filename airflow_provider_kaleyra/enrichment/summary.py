@@ -30,10 +30,16 @@ class Summary:
     buckets: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.monotonic)
 
+    ended: float | None = None
+
     @property
     def seconds(self) -> float:
-        """How long the run has taken."""
-        return round(time.monotonic() - self.started, 3)
+        """How long the run took, or has taken so far."""
+        return round((self.ended or time.monotonic()) - self.started, 3)
+
+    def end(self) -> None:
+        """Stop the clock."""
+        self.ended = time.monotonic()
 
     def as_dict(self) -> dict[str, Any]:
         """Give the summary as JSON values; ``price`` is decimal text."""
@@ -65,8 +71,8 @@ class Summary:
 
     def __str__(self) -> str:
         counts = ", ".join(f"{self.buckets[name]:,} {name.replace('_', ' ')}" for name in BUCKETS)
+        price = f" for {self.price.normalize():f}" if self.price else ""
         return (
             f"{self.inputs:,} inputs, {self.distinct:,} distinct numbers: {counts}. "
-            f"Asked about {self.asked:,} numbers in {self.requests:,} requests for {self.price:f}, "
-            f"{self.seconds:.1f} s"
+            f"Asked about {self.asked:,} numbers in {self.requests:,} requests{price}, {self.seconds:.1f} s"
         )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -18,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeDecorator
 
-from airflow_provider_kaleyra.api.models import DeviceLookup, Lookup, NumberLookup
+from airflow_provider_kaleyra.enrichment.kinds import Kind
 from airflow_provider_kaleyra.enrichment.plan import KEY_LENGTH
 from airflow_provider_kaleyra.errors import ConfigurationError, FilingError
 from airflow_provider_kaleyra.phone import mask_text
@@ -69,74 +67,44 @@ class Money(TypeDecorator[Decimal]):
 KEY = Text().with_variant(mysql.VARCHAR(KEY_LENGTH, collation="utf8mb4_bin"), "mysql", "mariadb")
 TYPES: dict[str, Any] = {"bool": Boolean, "int": Integer, "str": Text}
 
-OUTCOME_COLUMNS = ("status", "reason", "run_id", "asked_at", "answered_at", "response_code", "error_message")
+
+def result_table(kind: Kind, name: str) -> Table:
+    """Describe a result table: one row for each raw input."""
+    schema, table = split_name(name)
+    return Table(
+        table,
+        MetaData(),
+        Column("raw_number", KEY, primary_key=True),
+        Column("phone_number", KEY),
+        *_outcome_columns(kind),
+        schema=schema,
+    )
 
 
-@dataclass(frozen=True)
-class Kind:
-    """One of the two APIs: what it answers, and the ledger that remembers its answers."""
-
-    name: str
-    lookup: type[Lookup]
-    ledger: str
-
-    @property
-    def answer_columns(self) -> tuple[str, ...]:
-        """The columns that an answer of this API has."""
-        return tuple(self._answer_types())
-
-    @property
-    def result_columns(self) -> tuple[str, ...]:
-        """The columns of a result table, in order."""
-        return ("raw_number", "phone_number", *OUTCOME_COLUMNS, *self.answer_columns)
-
-    def _answer_types(self) -> dict[str, Any]:
-        common = {field.name for field in dataclasses.fields(Lookup)} | {"price"}
-        return {
-            field.name: TYPES[str(field.type).split(" ")[0]]
-            for field in dataclasses.fields(self.lookup)
-            if field.name not in common
-        }
-
-    def _columns(self) -> list[Column[Any]]:
-        return [
-            Column("status", Text, nullable=False),
-            Column("reason", Text),
-            Column("run_id", Text),
-            Column("asked_at", Timestamp),
-            Column("answered_at", Timestamp),
-            Column("response_code", Text),
-            Column("error_message", Text),
-            *(Column(name, kind) for name, kind in self._answer_types().items()),
-        ]
-
-    def result_table(self, name: str) -> Table:
-        """Describe a result table: one row for each raw input."""
-        schema, table = split_name(name)
-        return Table(
-            table,
-            MetaData(),
-            Column("raw_number", KEY, primary_key=True),
-            Column("phone_number", KEY),
-            *self._columns(),
-            schema=schema,
-        )
-
-    def ledger_table(self, schema: str | None) -> Table:
-        """Describe the ledger: one row for each E.164 number."""
-        return Table(
-            self.ledger,
-            MetaData(),
-            Column("phone_number", KEY, primary_key=True),
-            *self._columns(),
-            Column("purchases", Integer, nullable=False),
-            Column("spent", Money, nullable=False),
-            schema=schema,
-        )
+def ledger_table(kind: Kind, schema: str | None) -> Table:
+    """Describe a ledger: one row for each E.164 number."""
+    return Table(
+        kind.ledger,
+        MetaData(),
+        Column("phone_number", KEY, primary_key=True),
+        *_outcome_columns(kind),
+        Column("purchases", Integer, nullable=False),
+        Column("spent", Money, nullable=False),
+        schema=schema,
+    )
 
 
-RCS = Kind("rcs", DeviceLookup, "kaleyra_rcs_ledger")
-NUMBER = Kind("number", NumberLookup, "kaleyra_number_ledger")
+def _outcome_columns(kind: Kind) -> list[Column[Any]]:
+    return [
+        Column("status", Text, nullable=False),
+        Column("reason", Text),
+        Column("run_id", Text),
+        Column("asked_at", Timestamp),
+        Column("answered_at", Timestamp),
+        Column("response_code", Text),
+        Column("error_message", Text),
+        *(Column(name, TYPES[python_type]) for name, python_type in kind.answer_types.items()),
+    ]
 
 
 def split_name(name: str) -> tuple[str | None, str]:
@@ -194,10 +162,15 @@ def ensure(engine: Engine, table: Table) -> None:
     there = {column["name"] for column in inspect(engine).get_columns(table.name, schema=table.schema)}
     missing = [column for column in table.columns if column.name not in there]
     if missing:
-        ddl = ", ".join(f"ADD COLUMN {c.name} {c.type.compile(engine.dialect)}" for c in missing)
+        quote = engine.dialect.identifier_preparer.quote
+        name = engine.dialect.identifier_preparer.format_table(table)
+        ddl = "\n".join(
+            f"ALTER TABLE {name} ADD COLUMN {quote(column.name)} {column.type.compile(engine.dialect)};"
+            for column in missing
+        )
         raise ConfigurationError(
-            f"Table {table.fullname} lacks columns that outcomes are filed in: name another table, or run:\n"
-            f"ALTER TABLE {table.fullname} {ddl};"
+            f"Table {table.fullname} lacks columns that outcomes are filed in: name another table, "
+            f"or run:\n{ddl}"
         )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
 from airflow_provider_kaleyra.enrichment.job import Job
+from airflow_provider_kaleyra.enrichment.kinds import Kind
 from airflow_provider_kaleyra.errors import SetupError
 from airflow_provider_kaleyra.operators.numbers import conceal, revealed
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_kaleyra.api.client import KaleyraClient
     from airflow_provider_kaleyra.api.models import Answer
-    from airflow_provider_kaleyra.enrichment.tables import Kind
 
 
 class EnrichmentOperator(BaseOperator):
@@ -68,6 +68,7 @@ class EnrichmentOperator(BaseOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "where": "sql", "parameters": "json"}
     ui_color = "#e3f4f1"
 
+    kind: ClassVar[Kind]
     default_batch_size: ClassVar[int]
     least_batch: ClassVar[int] = 1
 
@@ -121,7 +122,7 @@ class EnrichmentOperator(BaseOperator):
         self.max_failed = max_failed
         self.on_invalid = on_invalid
         self.shard = shard
-        self._job().check()
+        self._job().check(self.kind.result_columns)
 
     @property
     def numbers(self) -> Any:
@@ -135,9 +136,6 @@ class EnrichmentOperator(BaseOperator):
     def _job(self) -> Job:
         values = {field.name: getattr(self, field.name) for field in fields(Job) if hasattr(self, field.name)}
         return Job(**{**values, "numbers": revealed(self.numbers)})
-
-    def _kind(self) -> Kind:
-        raise NotImplementedError
 
     def _ask(self, client: KaleyraClient) -> Callable[[Sequence[str]], Answer[Any]]:
         raise NotImplementedError
@@ -154,7 +152,7 @@ class EnrichmentOperator(BaseOperator):
         try:
             client = KaleyraHook(self.kaleyra_conn_id).get_conn()
             service = _Service(client, self._ask(client))
-            enrichment = assemble(self._job(), self._kind(), run, service, self.least_batch)
+            enrichment = assemble(self._job(), self.kind, run, service, self.least_batch)
             try:
                 summary = enrichment.execute()
             finally:

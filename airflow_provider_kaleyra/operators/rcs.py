@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_kaleyra.enrichment.kinds import RCS, Kind
 from airflow_provider_kaleyra.operators.base import EnrichmentOperator
 
 if TYPE_CHECKING:
     from airflow_provider_kaleyra.api.client import KaleyraClient
     from airflow_provider_kaleyra.api.models import Answer
-    from airflow_provider_kaleyra.enrichment.tables import Kind
 
 
 class RcsCapabilityOperator(EnrichmentOperator):
@@ -22,13 +22,9 @@ class RcsCapabilityOperator(EnrichmentOperator):
 
     __doc__ = f"{__doc__}\n{EnrichmentOperator.__doc__}"
 
+    kind: ClassVar[Kind] = RCS
     default_batch_size: ClassVar[int] = 500
     least_batch: ClassVar[int] = 100
-
-    def _kind(self) -> Kind:
-        from airflow_provider_kaleyra.enrichment.tables import RCS
-
-        return RCS
 
     def _ask(self, client: KaleyraClient) -> Callable[[Sequence[str]], Answer[Any]]:
         return client.ask_devices

@@ -17,6 +17,10 @@ def make_metadata_database() -> None:
     initdb()
 
 
+Said = Callable[[], str]
+"""Gives what a test's tasks have logged and printed so far."""
+
+
 @dataclass
 class TaskRun:
     """What became of a task."""
@@ -28,7 +32,7 @@ class TaskRun:
 
 
 def run(make_tasks: Callable[[], Any], dag_id: str | None = None) -> dict[str, TaskRun]:
-    """Run a DAG whose tasks `make_tasks` creates; give each task's outcome by its id, mapped ones as `id/0`…"""
+    """Run a DAG with the tasks that `make_tasks` creates; give what became of each by `id` or `id/0`."""
     with DAG(dag_id or f"dag_{uuid4().hex[:8]}") as dag:
         make_tasks()
     _sync(dag)

@@ -32,7 +32,8 @@ class Database:
     def contacts(self, phones: Sequence[object], table: str = "contacts", kind: str = "TEXT") -> None:
         """Make a table of contacts with a key, a phone and two columns of the user's own."""
         self.execute(
-            f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, phone {kind}, rcs BOOLEAN, carrier TEXT, note TEXT)"
+            f"CREATE TABLE {table} "
+            f"(id INTEGER PRIMARY KEY, phone {kind}, rcs BOOLEAN, carrier TEXT, note TEXT)"
         )
         if phones:
             self.execute(

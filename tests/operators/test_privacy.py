@@ -1,0 +1,113 @@
+"""Numbers are people: what may be seen of them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_kaleyra.enrichment.kinds import RCS
+from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator
+from airflow_provider_kaleyra.operators.rcs import RcsCapabilityOperator
+from airflow_provider_kaleyra.sandbox import Sandbox
+from tests.support.airflow_runs import Said, run, run_task
+from tests.support.databases import Database
+from tests.support.leaks import Leaks
+from tests.support.numbers import numbers
+
+TEN = numbers(10)
+
+
+@pytest.mark.parametrize("given", [TEN, ",".join(TEN), json.dumps(TEN), [[number] for number in TEN]])
+def test_rendered_templates_show_a_count_in_place_of_the_numbers(given: Any, sandbox: Sandbox) -> None:
+    ran = run_task(RcsCapabilityOperator, numbers=given)
+
+    assert "numbers" in ran.rendered["numbers"]
+    assert not any(number[1:] in json.dumps(ran.rendered) for number in TEN)
+
+
+def test_numbers_of_a_mapped_task_are_not_rendered_either(sandbox: Sandbox) -> None:
+    def tasks() -> None:
+        RcsCapabilityOperator.partial(task_id="rcs").expand(numbers=[TEN[:5], TEN[5:]])
+
+    ran = run(tasks)
+
+    assert [len(shard.xcom) for shard in ran.values()] == [5, 5]
+    assert {shard.rendered["numbers"] for shard in ran.values()} == {"5 numbers"}
+
+
+def test_the_summary_names_no_number(sandbox: Sandbox, sqlite_database: Database) -> None:
+    sqlite_database.contacts(TEN)
+
+    ran = run_task(
+        NumberLookupOperator,
+        sql_conn_id="warehouse",
+        source_table="contacts",
+        number_column="phone",
+        result_table="filed",
+    )
+
+    assert not any(number[1:] in json.dumps(ran.summary) for number in TEN)
+
+
+def test_a_databases_refusal_is_told_without_the_numbers_that_it_quotes(
+    sandbox: Sandbox, database: Database, said: Said
+) -> None:
+    database.contacts(TEN)
+    columns = "raw_number TEXT PRIMARY KEY, phone_number TEXT CHECK (phone_number = 'never'), status TEXT"
+    rest = ", ".join(
+        f"{name} TEXT" for name in RCS.result_columns if name not in ("raw_number", "phone_number", "status")
+    )
+    database.execute(f"CREATE TABLE filed ({columns}, {rest})")
+
+    ran = run_task(
+        RcsCapabilityOperator,
+        sql_conn_id="warehouse",
+        source_table="contacts",
+        number_column="phone",
+        result_table="filed",
+    )
+
+    told = said()
+    assert ran.state == "failed"
+    assert "The database refused" in told
+    assert not any(number[1:] in told for number in TEN)
+
+
+def test_sqlalchemys_debug_log_shows_no_row(
+    sandbox: Sandbox, sqlite_database: Database, said: Said, caplog: pytest.LogCaptureFixture
+) -> None:
+    sqlite_database.contacts(TEN)
+    with caplog.at_level(logging.DEBUG, "sqlalchemy"):
+        from airflow_provider_kaleyra.enrichment.database import engine_of
+        from airflow_provider_kaleyra.enrichment.source import TableSource
+
+        inputs = list(TableSource(engine_of("warehouse"), "contacts", "phone").chunks())
+
+    assert [item.raw for item in inputs[0]] == TEN
+    assert "SELECT" in said()
+    assert not any(number[1:] in said() for number in TEN)
+
+
+@pytest.mark.whole_run
+def test_law_7_no_number_and_no_key_was_said_in_the_whole_test_run(leaks: Leaks) -> None:
+    leaks.watch(["+19995550199"])
+    assert leaks.leaks("spelled +1 (999) 555-0199 or 19995550199")
+    assert leaks.watched > 1
+
+    assert list(leaks.found(Path(os.environ["AIRFLOW_HOME"]))) == []
+
+
+@pytest.mark.whole_run
+def test_law_7_no_rendered_template_of_the_whole_test_run_holds_a_number(leaks: Leaks) -> None:
+    from airflow.models.renderedtifields import RenderedTaskInstanceFields
+    from airflow.settings import Session
+
+    rendered = [json.dumps(row.rendered_fields) for row in Session().query(RenderedTaskInstanceFields)]
+
+    assert rendered
+    assert [text for text in rendered if leaks.leaks(text)] == []

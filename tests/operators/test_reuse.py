@@ -1,0 +1,269 @@
+"""What is bought, and what is not bought again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator
+from airflow_provider_kaleyra.operators.rcs import RcsCapabilityOperator
+from airflow_provider_kaleyra.sandbox import Sandbox
+from tests.support.airflow_runs import TaskRun, run, run_task
+from tests.support.databases import Database
+from tests.support.numbers import numbers, spelled
+
+TEN = numbers(10)
+LEDGER = "kaleyra_number_ledger"
+
+
+def enrich(**parameters: Any) -> TaskRun:
+    defaults = {
+        "sql_conn_id": "warehouse",
+        "source_table": "contacts",
+        "number_column": "phone",
+        "result_table": "filed",
+    }
+    return run_task(NumberLookupOperator, **{**defaults, **parameters})
+
+
+def summary(ran: TaskRun, *names: str) -> tuple[Any, ...]:
+    assert ran.summary is not None
+    return tuple(ran.summary[name] for name in names)
+
+
+def age(database: Database, phone: str, days: int) -> None:
+    database.execute(
+        f"UPDATE {LEDGER} SET answered_at = :then WHERE phone_number = :phone",
+        {"then": (datetime.now(UTC) - timedelta(days=days)).replace(tzinfo=None), "phone": phone},
+    )
+
+
+def test_a_second_run_buys_nothing(sandbox: Sandbox, database: Database) -> None:
+    database.contacts([*TEN, spelled(TEN[0])])
+    enrich()
+
+    ran = enrich()
+
+    assert summary(ran, "asked", "reused", "requests", "price") == (0, 11, 0, "0")
+    assert sandbox.account.purchases["number"] == dict.fromkeys(TEN, 1)
+
+
+def test_only_what_is_older_than_max_age_is_asked_again(sandbox: Sandbox, database: Database) -> None:
+    database.contacts(TEN)
+    enrich()
+    age(database, TEN[3], days=8)
+    age(database, TEN[4], days=6)
+
+    ran = enrich(max_age=timedelta(days=7))
+
+    assert summary(ran, "asked", "reused") == (1, 9)
+    assert sandbox.account.purchases["number"][TEN[3]] == 2
+
+
+def test_a_max_age_of_zero_always_asks(sandbox: Sandbox, database: Database) -> None:
+    database.contacts([TEN[0], spelled(TEN[0])])
+    enrich()
+
+    ran = enrich(max_age=timedelta(0))
+
+    assert summary(ran, "asked", "ok") == (1, 2)
+    assert sandbox.account.purchases["number"] == {TEN[0]: 2}
+
+
+def test_no_max_age_never_asks_again(sandbox: Sandbox, database: Database) -> None:
+    database.contacts(TEN)
+    enrich()
+    age(database, TEN[0], days=4000)
+
+    assert summary(enrich(max_age=None), "asked") == (0,)
+
+
+def test_another_dag_with_a_table_of_its_own_buys_only_what_is_new(
+    sandbox: Sandbox, database: Database
+) -> None:
+    database.contacts(TEN[:6])
+    database.contacts(TEN[4:], table="leads")
+    enrich()
+
+    ran = enrich(source_table="leads", result_table="leads_filed")
+
+    assert summary(ran, "asked", "reused") == (4, 2)
+    assert len(database.rows("SELECT * FROM leads_filed WHERE status = 'ok' AND country = 'US'")) == 6
+    assert sandbox.account.purchases["number"] == dict.fromkeys(TEN, 1)
+
+
+def test_a_number_that_the_service_refused_is_not_asked_about_again_either(
+    sandbox: Sandbox, database: Database
+) -> None:
+    (nobody,) = numbers(1, assigned=False)
+    database.contacts([nobody])
+    enrich()
+
+    ran = enrich()
+
+    assert summary(ran, "asked", "reused") == (0, 1)
+    assert database.rows("SELECT status, reason FROM filed") == [
+        {"status": "invalid", "reason": "refused_by_service"}
+    ]
+
+
+def test_a_failed_number_is_asked_about_in_the_next_run(sandbox: Sandbox, database: Database) -> None:
+    database.contacts(TEN)
+    sandbox.fault("missing", number=TEN[2], times=1)
+
+    first = enrich()
+    assert summary(first, "ok", "failed") == (9, 1)
+    assert database.rows("SELECT phone_number, reason FROM filed WHERE status = 'failed'") == [
+        {"phone_number": TEN[2], "reason": "missing_from_answer"}
+    ]
+
+    assert summary(enrich(), "asked", "ok", "reused") == (1, 1, 9)
+
+
+def test_an_airflow_retry_pays_only_for_what_has_no_answer_yet(sandbox: Sandbox, database: Database) -> None:
+    database.contacts(TEN)
+    sandbox.fault("missing", number=TEN[2], times=1)
+
+    ran = enrich(max_age=timedelta(0), max_failed=0, retries=1, retry_delay=timedelta(0))
+
+    assert ran.state == "success"
+    assert summary(ran, "asked", "ok", "reused") == (1, 1, 9)
+    assert sandbox.account.purchases["number"] == {**dict.fromkeys(TEN, 1), TEN[2]: 2}
+
+
+def test_two_spellings_pages_apart_are_one_purchase(
+    sandbox: Sandbox, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_kaleyra.enrichment.run.CHUNK", 2)
+    monkeypatch.setattr("airflow_provider_kaleyra.api.batches.WINDOW", 1)
+    database.contacts([TEN[0], *TEN[1:9], spelled(TEN[0]), TEN[0]])
+
+    ran = enrich(max_age=timedelta(0), batch_size=1, max_workers=2)
+
+    assert summary(ran, "inputs", "distinct", "asked") == (11, 9, 9)
+    assert summary(ran, "ok") == (11,)
+    assert sandbox.account.purchases["number"] == dict.fromkeys(TEN[:9], 1)
+    assert len(database.rows("SELECT * FROM filed WHERE status = 'ok'")) == 10
+
+
+def test_what_is_in_doubt_is_bought_again_by_default_and_both_are_counted(
+    sandbox: Sandbox, database: Database
+) -> None:
+    database.contacts(TEN[:1])
+    sandbox.fault("empty", at=1)
+
+    first = enrich(max_failed=1)
+    assert summary(first, "in_doubt", "ok") == (1, 0)
+
+    assert summary(enrich(), "asked", "ok") == (1, 1)
+    assert database.rows(f"SELECT purchases FROM {LEDGER}") == [{"purchases": 2}]
+    assert sandbox.account.purchases["number"] == {TEN[0]: 2}
+
+
+def test_what_is_in_doubt_is_held_where_the_user_says_so(sandbox: Sandbox, database: Database) -> None:
+    database.contacts(TEN[:2])
+    sandbox.fault("empty", at=1)
+    enrich(max_failed=1)
+
+    ran = enrich(in_doubt="hold")
+
+    assert summary(ran, "asked", "in_doubt", "reused") == (0, 2, 0)
+    assert sandbox.account.purchases["number"] == dict.fromkeys(TEN[:2], 1)
+
+
+def test_a_run_asks_about_no_more_than_max_lookups_and_the_next_begins_there(
+    sandbox: Sandbox, database: Database
+) -> None:
+    database.contacts(TEN)
+
+    first = enrich(max_lookups=4)
+    assert summary(first, "asked", "ok", "not_asked") == (4, 4, 6)
+    assert len(database.rows("SELECT * FROM filed")) == 4
+
+    assert summary(enrich(max_lookups=100), "asked", "reused", "not_asked") == (6, 4, 0)
+    assert sandbox.account.purchases["number"] == dict.fromkeys(TEN, 1)
+
+
+def test_what_is_not_asked_has_its_place_in_the_xcom(sandbox: Sandbox) -> None:
+    ran = run_task(NumberLookupOperator, numbers=TEN[:3], max_lookups=1)
+
+    assert [row["status"] for row in ran.xcom] == ["ok", "not_asked", "not_asked"]
+
+
+def test_a_run_stops_before_it_costs_more_than_max_price(sandbox: Sandbox, database: Database) -> None:
+    database.contacts(TEN)
+
+    ran = enrich(max_price="0.02", batch_size=2)
+
+    assert ran.summary is not None
+    assert Decimal(ran.summary["price"]) == sandbox.account.charged == Decimal("0.02")
+    assert summary(ran, "ok", "not_asked") == (4, 6)
+
+
+def test_the_ledger_knows_what_each_number_cost(sandbox: Sandbox, database: Database) -> None:
+    database.contacts(TEN[:7])
+
+    enrich(batch_size=3)
+    enrich(batch_size=3, max_age=timedelta(0))
+
+    spent = [Decimal(str(row["spent"])) for row in database.rows(f"SELECT spent FROM {LEDGER}")]
+    assert sum(spent) == sandbox.account.charged == Decimal("0.07")
+
+
+def test_shards_share_the_input_and_pay_once_for_a_number_spelled_in_two(
+    sandbox: Sandbox, database: Database
+) -> None:
+    spellings = [form for number in TEN for form in (number, spelled(number))]
+    database.contacts(spellings)
+
+    def tasks() -> None:
+        NumberLookupOperator.partial(
+            task_id="shard",
+            sql_conn_id="warehouse",
+            source_table="contacts",
+            number_column="phone",
+            result_table="filed",
+            max_age=timedelta(0),
+        ).expand(shard=[(0, 3), (1, 3), (2, 3)])
+
+    ran = run(tasks)
+
+    assert sum(summary(shard, "inputs")[0] for shard in ran.values()) == 20
+    assert all(summary(shard, "inputs")[0] for shard in ran.values())
+    assert len(database.rows("SELECT * FROM filed WHERE status = 'ok'")) == 20
+    assert sandbox.account.purchases["number"] == dict.fromkeys(TEN, 1)
+
+
+def test_601_numbers_are_two_bulk_requests_of_301_and_300(sandbox: Sandbox, database: Database) -> None:
+    database.contacts(numbers(601))
+
+    ran = run_task(
+        RcsCapabilityOperator,
+        sql_conn_id="warehouse",
+        source_table="contacts",
+        number_column="phone",
+        result_table="filed",
+    )
+
+    assert sorted(len(request.numbers) for request in sandbox.account.requests) == [300, 301]
+    assert summary(ran, "requests", "ok") == (2, 601)
+
+
+@pytest.mark.parametrize(("count", "requests"), [(99, 99), (100, 1)])
+def test_fewer_than_100_numbers_are_asked_about_singly(
+    count: int, requests: int, sandbox: Sandbox, sqlite_database: Database
+) -> None:
+    sqlite_database.contacts(numbers(count))
+
+    run_task(
+        RcsCapabilityOperator,
+        sql_conn_id="warehouse",
+        source_table="contacts",
+        number_column="phone",
+        result_table="filed",
+    )
+
+    assert len(sandbox.account.requests) == requests
