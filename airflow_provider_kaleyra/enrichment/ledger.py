@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +14,14 @@ from sqlalchemy.sql import ColumnElement
 
 from airflow_provider_kaleyra.api.models import Lookup
 from airflow_provider_kaleyra.enrichment.kinds import ANSWERED, OUTCOME_COLUMNS, Kind
-from airflow_provider_kaleyra.enrichment.tables import ROWS_AT_ONCE, ensure, ledger_table, upsert
+from airflow_provider_kaleyra.enrichment.tables import (
+    ROWS_AT_ONCE,
+    clock,
+    ensure,
+    ledger_table,
+    reading,
+    upsert,
+)
 
 LEASE = timedelta(hours=1)
 """How long another run's claim is taken to be alive."""
@@ -78,18 +85,20 @@ class Ledger:
         self.kind = kind
         self.table = ledger_table(kind, schema)
         self._run = run
-        self._started = datetime.now(UTC)
         self._max_age = max_age
         self._hold = hold
         ensure(engine, self.table)
+        with reading(engine) as connection:
+            self._started = clock(connection)
 
     def known(self, connection: Connection, numbers: Collection[str]) -> dict[str, Known]:
         """Look numbers up; those that were never asked are left out."""
+        now = clock(connection)
         flags = {
-            "reusable": self._reusable(),
+            "reusable": self._reusable(now),
             "this_try": self._this_try(),
-            "held": self._held(),
-            "elsewhere": self._elsewhere(),
+            "held": self._held(now),
+            "elsewhere": self._elsewhere(now),
         }
         found = {}
         for row in self._select(
@@ -106,7 +115,7 @@ class Ledger:
 
     def claim(self, connection: Connection, numbers: Iterable[str]) -> list[Claimed]:
         """Mark numbers as asked for by this run, those that nobody answered or claimed meanwhile."""
-        now = datetime.now(UTC)
+        now = clock(connection)
         # In one order everywhere, so that two tasks that want the same numbers cannot lock each other out.
         wanted = sorted(numbers)
         before = {row.phone_number: dict(row._mapping) for row in self._select(connection, wanted, lock=True)}
@@ -123,7 +132,7 @@ class Ledger:
             [{"phone_number": number, **claim} for number in wanted],
             update=("status", "run_id", "asked_at"),
             also={"purchases": self.table.c.purchases + 1},
-            where=~or_(self._reusable(), self._this_try(), self._held(), self._elsewhere()),
+            where=~or_(self._reusable(now), self._this_try(), self._held(now), self._elsewhere(now)),
         )
         mine = and_(
             self.table.c.run_id == self._run.id,
@@ -144,7 +153,7 @@ class Ledger:
 
         :return: each number's outcome, as columns of a result table.
         """
-        now = datetime.now(UTC)
+        now = clock(connection)
         answered: list[tuple[dict[str, Any], dict[str, Any]]] = []
         unanswered: list[tuple[dict[str, Any], dict[str, Any]]] = []
         for claimed, lookup in outcomes:
@@ -186,7 +195,7 @@ class Ledger:
         for part in _parts(list(numbers)):
             yield from connection.execute(statement.where(self.table.c.phone_number.in_(part)))
 
-    def _reusable(self) -> ColumnElement[bool]:
+    def _reusable(self, now: datetime) -> ColumnElement[bool]:
         """An answer that is young enough, or of this DAG run: an Airflow retry pays nothing twice."""
         ledger = self.table.c
         if self._max_age is None:
@@ -194,7 +203,7 @@ class Ledger:
         elif not self._max_age:
             fresh = false()
         else:
-            fresh = ledger.answered_at > datetime.now(UTC) - self._max_age
+            fresh = ledger.answered_at > now - self._max_age
         ours = or_(
             ledger.run_id == self._run.task, ledger.run_id.startswith(f"{self._run.task}/", autoescape=True)
         )
@@ -208,22 +217,22 @@ class Ledger:
             ledger.run_id == self._run.id, ledger.asked_at >= self._started, ledger.status != REQUESTED
         )
 
-    def _elsewhere(self) -> ColumnElement[bool]:
+    def _elsewhere(self, now: datetime) -> ColumnElement[bool]:
         """On its way: submitted, or claimed by another task that may still be asking."""
         ledger = self.table.c
         claimed = and_(
             ledger.status == REQUESTED,
             ledger.run_id != self._run.id,
-            ledger.asked_at > datetime.now(UTC) - LEASE,
+            ledger.asked_at > now - LEASE,
         )
         return or_(ledger.status == "pending", claimed)
 
-    def _held(self) -> ColumnElement[bool]:
+    def _held(self, now: datetime) -> ColumnElement[bool]:
         """In doubt, by word or as a claim that nobody settled, where the user said to hold those."""
         if not self._hold:
             return false()
         ledger = self.table.c
-        return or_(ledger.status == "in_doubt", and_(ledger.status == REQUESTED, ~self._elsewhere()))
+        return or_(ledger.status == "in_doubt", and_(ledger.status == REQUESTED, ~self._elsewhere(now)))
 
 
 def outcome(lookup: Lookup, kind: Kind, run: Run, asked_at: datetime, now: datetime) -> dict[str, Any]:
