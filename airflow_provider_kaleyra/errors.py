@@ -9,6 +9,7 @@
     │   └── RcsChannelDisabledError the account has no RCS channel
     ├── BadRequestError             the service refused the request as such; nothing was bought
     │   └── InvalidNumberError      it refused the number
+    │       └── NotE164Error        the number is not written as E.164, and was never sent
     ├── RateLimitedError            it asked to come back later (retry_after)
     ├── ServiceError                it, or the carrier behind it, reported a failure of its own
     ├── NothingSentError            no byte of the request left: no connection, no name, no TLS
@@ -102,6 +103,12 @@ class InvalidNumberError(BadRequestError):
     lookup_reason = "refused_by_service"
 
 
+class NotE164Error(InvalidNumberError):
+    """The number is not written as E.164, such as ``+14155550100``, and was never sent."""
+
+    lookup_reason = "not_e164"
+
+
 class RateLimitedError(KaleyraError):
     """The service asked to come back later.
 
@@ -146,4 +153,11 @@ class MissingFromAnswerError(AmbiguousOutcomeError):
 
 
 class FilingError(KaleyraError):
-    """The user's database refused what had to be read from it or filed in it."""
+    """The user's database refused what had to be read from it or filed in it.
+
+    :param temporary: whether the database was out of reach or busy, so that trying again may help.
+    """
+
+    def __init__(self, message: str, *, temporary: bool = False) -> None:
+        super().__init__(message)
+        self.temporary = temporary

@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
+from itertools import takewhile
 from typing import TypeVar
 
 from airflow_provider_kaleyra.api import wire
@@ -16,12 +17,14 @@ from airflow_provider_kaleyra.api.flight import fly
 from airflow_provider_kaleyra.api.gate import Gate
 from airflow_provider_kaleyra.api.models import Answer, DeviceLookup, LookupT, NumberLookup
 from airflow_provider_kaleyra.api.retry import wait_before_retry
-from airflow_provider_kaleyra.api.transport import Transport
+from airflow_provider_kaleyra.api.transport import MOST_CONNECTIONS, Transport
 from airflow_provider_kaleyra.errors import (
     BadRequestError,
+    ConfigurationError,
     InvalidNumberError,
     KaleyraError,
     MissingFromAnswerError,
+    NothingSentError,
     RateLimitedError,
     SetupError,
     UnreadableAnswerError,
@@ -45,6 +48,8 @@ class KaleyraClient:
         self._gate = Gate(config.requests_per_second)
         self._requests = 0
         self._counting = threading.Lock()
+        self.retry_after: float | None = None
+        """Seconds that the service asked to stay away when it was last given up on, if it named a time."""
 
     @property
     def requests_sent(self) -> int:
@@ -70,8 +75,8 @@ class KaleyraClient:
         """Ask about a batch: one Bulk Device Lookup if it has 100 numbers or more, else single ones."""
         if len(numbers) < wire.BULK_LEAST:
             return self._ask_singly(numbers)
-        request = wire.build_devices_lookup(self.config, numbers)
         try:
+            request = wire.build_devices_lookup(self.config, numbers)
             parsed = self._ask(request, lambda response: wire.parse_devices(response, numbers))
         except BadRequestError as error:
             return self._ask_halves(self.ask_devices, numbers, error)
@@ -83,8 +88,8 @@ class KaleyraClient:
 
     def ask_numbers(self, numbers: Sequence[str]) -> Answer[NumberLookup]:
         """Ask about a batch with one GET API Lookup."""
-        request = wire.build_numbers_lookup(self.config, numbers)
         try:
+            request = wire.build_numbers_lookup(self.config, numbers)
             parsed = self._ask(request, lambda response: wire.parse_numbers(response, numbers))
         except BadRequestError as error:
             if len(numbers) > 1:
@@ -107,31 +112,29 @@ class KaleyraClient:
     def lookup_devices(
         self, numbers: Iterable[str], *, batch_size: int = wire.BULK_MOST, max_workers: int = 8
     ) -> Iterator[DeviceLookup]:
-        """Yield the outcome of each number as it comes; bulks of 100 to ``batch_size``, fewer singly."""
-        groups = batches(numbers, batch_size, wire.BULK_LEAST)
-        yield from _lookups(fly(self.ask_devices, groups, max_workers))
+        """Give the outcome of each number as it comes; bulks of 100 to ``batch_size``, fewer singly."""
+        _check("batch_size", batch_size, wire.BULK_MOST)
+        _check("max_workers", max_workers, MOST_CONNECTIONS)
+        return _lookups(self.ask_devices, batches(numbers, batch_size, wire.BULK_LEAST), max_workers)
 
     def lookup_numbers(
         self, numbers: Iterable[str], *, batch_size: int = 100, max_workers: int = 8
     ) -> Iterator[NumberLookup]:
-        """Yield the outcome of each number as it comes, asked in batches of up to ``batch_size``."""
-        yield from _lookups(fly(self.ask_numbers, batches(numbers, batch_size), max_workers))
+        """Give the outcome of each number as it comes, asked in batches of up to ``batch_size``."""
+        _check("batch_size", batch_size, wire.NUMBERS_MOST)
+        _check("max_workers", max_workers, MOST_CONNECTIONS)
+        return _lookups(self.ask_numbers, batches(numbers, batch_size), max_workers)
 
     def check(self) -> tuple[bool, str]:
         """Try hosts, SID and key with questions about no number, which cannot be billed.
 
         :return: whether both services can be used, and for each a sentence that names the likely cause.
         """
-        services = (
-            ("Number lookup", wire.build_lookup_details(self.config, "0:0")),
-            ("RCS", wire.build_device_lookup(self.config, "+0")),
-        )
-        answers = [(name, self._complaint(request)) for name, request in services]
-        return (
-            all(complaint is None for _, complaint in answers),
-            " ".join(
-                f"{name}: {complaint or 'reached, account and key accepted'}." for name, complaint in answers
-            ),
+        checks = wire.build_checks(self.config)
+        complaints = {name: self._complaint(request) for name, request in checks.items()}
+        return not any(complaints.values()), " ".join(
+            f"{name}: {complaint or 'reached, account and key accepted'}."
+            for name, complaint in complaints.items()
         )
 
     def _complaint(self, request: wire.Request) -> KaleyraError | None:
@@ -182,6 +185,8 @@ class KaleyraClient:
             except KaleyraError as error:
                 seconds = wait_before_retry(error, attempt, billable=True, jitter=random.random())  # noqa: S311
                 if seconds is None:
+                    if isinstance(error, RateLimitedError):
+                        self.retry_after = error.retry_after
                     raise
                 log.info("Attempt %d failed, the next follows in %.1f s: %s", attempt, seconds, error)
                 if isinstance(error, RateLimitedError):
@@ -203,16 +208,34 @@ class KaleyraClient:
 
     def _send(self, request: wire.Request) -> wire.Response:
         self._gate.wait()
+        self._count(1)
+        try:
+            return self._transport.send(request)
+        except NothingSentError:
+            self._count(-1)
+            raise
+
+    def _count(self, requests: int) -> None:
         with self._counting:
-            self._requests += 1
-        return self._transport.send(request)
+            self._requests += requests
 
 
-def _lookups(answers: Iterable[Answer[LookupT]]) -> Iterator[LookupT]:
-    for answer in answers:
+def _check(name: str, value: int, most: int) -> None:
+    if not 1 <= value <= most:
+        raise ConfigurationError(f"{name} must be 1 to {most}, not {value!r}")
+
+
+def _lookups(
+    ask: Callable[[list[str]], Answer[LookupT]], groups: Iterable[list[str]], max_workers: int
+) -> Iterator[LookupT]:
+    stopped: list[SetupError] = []
+    # When no request can succeed none leaves any more; the answers to those in flight are paid for and given.
+    for answer in fly(ask, takewhile(lambda _: not stopped, groups), max_workers):
         yield from answer.lookups
         if answer.stopped_by:
-            raise answer.stopped_by
+            stopped.append(answer.stopped_by)
+    if stopped:
+        raise stopped[0]
 
 
 def _failed(kind: type[LookupT], numbers: Sequence[str], error: KaleyraError) -> Answer[LookupT]:

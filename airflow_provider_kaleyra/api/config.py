@@ -5,12 +5,13 @@ from __future__ import annotations
 import ipaddress
 import json
 import logging
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies
+from urllib.request import getproxies, proxy_bypass
 
 from airflow_provider_kaleyra.errors import ConfigurationError
 
@@ -79,11 +80,13 @@ class ClientConfig:
         rcs_pod = _pod(given.get("rcs_pod"), "rcs_pod") or DEFAULT_RCS_POD
         number_host = (host or "").strip() or (f"api.{pod}.kaleyra.io" if pod else "api.kaleyra.io")
         rcs_host = str(given.get("rcs_host", f"rcs-api.{rcs_pod}.kaleyra.io"))
+        number_url = _base_url(number_host, "host", port=port, scheme=schema)
+        rcs_url = _base_url(rcs_host, "extra rcs_host")
         return cls(
             sid=_matching(login, "login (the account SID)", r"[A-Za-z0-9_-]+"),
             api_key=_matching(password, "password (the API key)", r"[!-~]+"),
-            number_url=_base_url(number_host, "host", port=port, scheme=schema),
-            rcs_url=_base_url(rcs_host, "extra rcs_host"),
+            number_url=number_url,
+            rcs_url=rcs_url,
             timeout=_positive(given.get("timeout", DEFAULT_TIMEOUT), "timeout"),
             requests_per_second=(
                 _positive(given["requests_per_second"], "requests_per_second")
@@ -91,7 +94,7 @@ class ClientConfig:
                 else None
             ),
             verify=_verify(given.get("verify", True)),
-            proxies=_proxies(given.get("proxies", {})),
+            proxies=_proxies(given.get("proxies", {}), (number_url, rcs_url)),
             lookup_details_path=_details_path(given.get("lookup_details_path", DEFAULT_DETAILS_PATH)),
         )
 
@@ -119,38 +122,53 @@ def _pod(value: object, name: str) -> str:
 def _positive(value: object, name: str) -> float:
     try:
         number = float(value) if not isinstance(value, bool) else 0.0  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = 0.0
-    if not 0 < number < float("inf"):
-        raise _refuse(f"extra {name}", f"must be a number greater than 0, not {value!r}")
+    if not 1e-6 <= number <= 1e6:
+        raise _refuse(f"extra {name}", f"must be a number greater than 0 and up to a million, not {value!r}")
     return number
 
 
 def _base_url(host: str, name: str, *, port: int | str | None = None, scheme: str | None = None) -> str:
-    text = host.strip().rstrip("/")
+    text = host.strip()
     if "://" not in text:
-        text = f"{(scheme or 'https').strip()}://{text}"
+        own_scheme = (scheme or "").strip().lower() or "https"
+        if own_scheme not in ("https", "http"):
+            raise _refuse("schema", f"must be https, not {own_scheme!r}")
+        text = f"{own_scheme}://{text}"
+    no_url = _refuse(name, "must be a host's name or a URL such as https://api.in.kaleyra.io")
+    own_port = _port(port)
     try:
         parts = urlsplit(text)
-        own_port = parts.port or int(port or 0)
+        own_port = parts.port or own_port
     except ValueError:
-        raise _refuse(name, "has a port that is no port") from None
+        raise no_url from None
+    hostname = parts.hostname or ""
     if (
-        not parts.hostname
-        or parts.username
+        parts.scheme not in ("https", "http")
+        or not re.fullmatch(r"[A-Za-z0-9._:-]+", hostname)
+        or not re.fullmatch(r"[!-~]*", parts.path)
+        or "@" in parts.netloc
         or parts.query
         or parts.fragment
-        or not re.fullmatch(r"[A-Za-z0-9._:-]+", parts.hostname)
     ):
-        raise _refuse(name, "must be a host's name or a URL such as https://api.in.kaleyra.io")
-    if parts.scheme not in ("https", "http"):
-        raise _refuse(name if "://" in host else "schema", f"must be https, not {parts.scheme!r}")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise no_url
+    if parts.scheme == "http" and not _is_loopback(hostname):
         raise _refuse(
             name, "is plain http, which would send the API key readable over the network: use https"
         )
-    named = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{named}{f':{own_port}' if own_port else ''}{parts.path}"
+    named = f"[{hostname}]" if ":" in hostname else hostname
+    return f"{parts.scheme}://{named}{f':{own_port}' if own_port else ''}{parts.path.rstrip('/')}"
+
+
+def _port(value: int | str | None) -> int:
+    try:
+        port = int(value or 0)
+    except (TypeError, ValueError, OverflowError):
+        port = -1
+    if not 0 <= port <= 65_535:
+        raise _refuse("port", f"must be a number up to 65535, not {value!r}")
+    return port
 
 
 def _is_loopback(hostname: str) -> bool:
@@ -163,34 +181,60 @@ def _is_loopback(hostname: str) -> bool:
 def _verify(value: object) -> bool | str:
     if isinstance(value, bool):
         return value
-    named = {"true": True, "1": True, "false": False, "0": False}
     text = str(value).strip()
-    return named.get(text.lower(), text)
+    if text.lower() in ("true", "1", "false", "0"):
+        return text.lower() in ("true", "1")
+    if not os.path.exists(text):  # noqa: PTH110 (Path raises for a name that is too long)
+        raise _refuse("extra verify", f"must be true, false or the path of a CA bundle, not {value!r}")
+    return text
 
 
-def _proxies(value: object) -> dict[str, str]:
+def _proxies(value: object, urls: Iterable[str]) -> dict[str, str]:
     if isinstance(value, str) and value.strip() == "environment":
-        return getproxies()
+        return _environment_proxies(urls)
     if isinstance(value, str) and value.lstrip().startswith("{"):
         try:
             value = json.loads(value)
         except ValueError:
             raise _refuse("extra proxies", "is no JSON object") from None
     if isinstance(value, str):
-        return {"http": value, "https": value}
-    if isinstance(value, Mapping) and all(isinstance(url, str) for url in value.values()):
+        value = {"http": value, "https": value}
+    if isinstance(value, Mapping) and all(map(_is_proxy, value.values())):
         return {str(scheme): url for scheme, url in value.items()}
     raise _refuse(
         "extra proxies", 'must be an object such as {"https": "http://proxy:3128"}, a URL, or "environment"'
     )
 
 
+def _is_proxy(url: object) -> bool:
+    if not isinstance(url, str):
+        return False
+    try:
+        parts = urlsplit(url if "://" in url else f"//{url}")
+        return parts.port != 0 and re.fullmatch(r"[A-Za-z0-9._:-]+", parts.hostname or "") is not None
+    except ValueError:
+        return False
+
+
+def _environment_proxies(urls: Iterable[str]) -> dict[str, str]:
+    """Give the proxies that HTTPS_PROXY and its like name for these URLs, and NO_PROXY does not take out."""
+    found = getproxies()
+    chosen: dict[str, str] = {}
+    for url in urls:
+        parts = urlsplit(url)
+        proxy = found.get(parts.scheme) or found.get("all")
+        if proxy and not proxy_bypass(parts.netloc):
+            chosen[f"{parts.scheme}://{parts.hostname}"] = proxy
+    return chosen
+
+
 def _details_path(value: object) -> str:
     path = str(value).strip()
-    try:
-        path.format(sid="", lookup_id="")
-    except (KeyError, IndexError, ValueError):
-        raise _refuse("extra lookup_details_path", "may name {sid} and {lookup_id} and no other") from None
+    rest = path.replace("{sid}", "").replace("{lookup_id}", "")
+    if "{" in rest or "}" in rest:
+        raise _refuse("extra lookup_details_path", "may name {sid} and {lookup_id} and no other")
+    if not re.fullmatch(r"[!-~]+", path):
+        raise _refuse("extra lookup_details_path", "holds a character that no path has")
     if not path.startswith("/") or "{lookup_id}" not in path:
         raise _refuse("extra lookup_details_path", "must begin with / and hold {lookup_id}")
     return path

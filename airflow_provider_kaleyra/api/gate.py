@@ -11,8 +11,8 @@ from airflow_provider_kaleyra.errors import NothingSentError
 class Gate:
     """Lets requests pass evenly, and shuts for all of them when the service says wait.
 
-    Slots are given out on a clock of its own that a shut gate sets back, so that those who already
-    hold a slot wait longer too, and all leave in the same even order afterwards.
+    Slots are given out on a clock of its own that stands still while the gate is shut, so that those who
+    already hold a slot wait longer too, and all leave in the same even order afterwards.
 
     :param requests_per_second: the ceiling, or ``None`` for no ceiling. There are no bursts.
     """
@@ -25,18 +25,16 @@ class Gate:
         self._lock = threading.Lock()
         self._closed = threading.Event()
 
-    def _now(self) -> float:
-        return time.monotonic() - self._set_back
-
     def wait(self) -> None:
         """Return when the next request may leave.
 
         :raises NothingSentError: if the gate is closed for good.
         """
         with self._lock:
-            slot = max(self._next_slot, self._now())
+            now = max(time.monotonic(), self._shut_until) - self._set_back
+            slot = max(self._next_slot, now)
             self._next_slot = slot + self._interval
-        while (left := slot - self._now()) > 0:
+        while (left := slot + self._set_back - time.monotonic()) > 0:
             self.pause(left)
         self.pause(0)
 

@@ -49,7 +49,7 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
         return None
     text = value.strip()
     if text.isascii() and text.isdigit():
-        return min(float(text[:9]), LONGEST_RETRY_AFTER)
+        return min(float(text), LONGEST_RETRY_AFTER)
     try:
         until = parsedate_to_datetime(text)
         seconds = (until if until.tzinfo else until.replace(tzinfo=UTC)).timestamp() - now.timestamp()

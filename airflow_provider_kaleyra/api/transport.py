@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import socket
 import threading
 import time
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -28,13 +30,47 @@ _leaving = threading.local()
 """Whether the calling thread's request has begun to leave: TLS is up, the first byte is next."""
 
 
+class _Within(io.RawIOBase):
+    """A socket's bytes, in all no later than its timeout allows from now, however slowly they drip."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        self._deadline = time.monotonic() + (sock.gettimeout() or CONNECT_TIMEOUT)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Answer(HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self.fp = io.BufferedReader(_Within(sock))
+
+
 class _HTTPConnection(HTTPConnection):
+    response_class = _Answer
+
     def request(self, *args: Any, **kwargs: Any) -> None:
         _leaving.begun = True
         super().request(*args, **kwargs)
 
 
 class _HTTPSConnection(HTTPSConnection):
+    response_class = _Answer
+
     def request(self, *args: Any, **kwargs: Any) -> None:
         _leaving.begun = True
         super().request(*args, **kwargs)
@@ -62,23 +98,40 @@ class _Adapter(HTTPAdapter):
 
 
 class _MaskNumbers(logging.Filter):
-    """urllib3 names each request's path at DEBUG level, and ours hold phone numbers."""
+    """urllib3 names the paths of requests, at DEBUG level and in warnings, and ours hold phone numbers."""
+
+    loggers = (
+        "urllib3.connection",
+        "urllib3.connectionpool",
+        "urllib3.poolmanager",
+        "urllib3.response",
+        "urllib3.util.retry",
+    )
+
+    @classmethod
+    def install(cls) -> None:
+        for logger in map(logging.getLogger, cls.loggers):
+            if not any(isinstance(known, cls) for known in logger.filters):
+                logger.addFilter(cls())
 
     def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        if "/lookup/" in message:
-            record.msg, record.args = mask_text(message), ()
+        record.msg = _masked_path(record.msg)
+        if isinstance(record.args, tuple):
+            record.args = tuple(map(_masked_path, record.args))
         return True
+
+
+def _masked_path(part: object) -> Any:
+    return mask_text(part) if isinstance(part, str) and "/lookup/" in part else part
 
 
 class Transport:
     """A pooled session that holds the API key; safe to use from many threads."""
 
     def __init__(self, config: ClientConfig) -> None:
-        logger = logging.getLogger("urllib3.connectionpool")
-        if not any(isinstance(known, _MaskNumbers) for known in logger.filters):
-            logger.addFilter(_MaskNumbers())
+        _MaskNumbers.install()
         self._timeout = config.timeout
+        self._key = config.api_key.encode()
         self._session = requests.Session()
         # Neither proxies nor a .netrc of the environment: what is used stands in the connection.
         self._session.trust_env = False
@@ -97,7 +150,6 @@ class Transport:
         :raises AmbiguousOutcomeError: it left, and no whole answer came.
         """
         _leaving.begun = False
-        deadline = time.monotonic() + self._timeout
         try:
             with self._session.request(
                 request.method,
@@ -108,9 +160,8 @@ class Transport:
                 allow_redirects=False,
                 stream=True,
             ) as answer:
-                return Response(
-                    answer.status_code, answer.headers, _read(answer, deadline), pendulum.now("UTC")
-                )
+                body = self._without_key(_read(answer))
+                return Response(answer.status_code, answer.headers, body, pendulum.now("UTC"))
         except (requests.RequestException, HTTPError, HTTPException, OSError) as error:
             # Their texts name the URL, and with it the number: only the kind of failure is told.
             cause = _innermost(error)
@@ -121,13 +172,15 @@ class Transport:
                 f"The request was sent and its answer was lost: {kind}. It may have been billed"
             ) from None
 
+    def _without_key(self, body: bytes) -> bytes:
+        # A complaint about a key may quote it, and would be logged and filed. One so short is made up.
+        return body.replace(self._key, b"***") if len(self._key) >= 8 else body
 
-def _read(answer: requests.Response, deadline: float) -> bytes:
+
+def _read(answer: requests.Response) -> bytes:
     body = bytearray()
-    while chunk := answer.raw.read1(1 << 16, decode_content=True):
+    for chunk in answer.iter_content(1 << 16):
         body += chunk
-        if time.monotonic() > deadline:
-            raise TimeoutError
         if len(body) > MOST_BYTES:
             raise UnreadableAnswerError("The answer is larger than any of Kaleyra's")
     return bytes(body)

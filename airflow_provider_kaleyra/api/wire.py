@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from itertools import chain
 from typing import Any, Generic
 from urllib.parse import quote
 
@@ -26,6 +27,7 @@ from airflow_provider_kaleyra.errors import (
     ConfigurationError,
     InvalidNumberError,
     KaleyraError,
+    NotE164Error,
     RateLimitedError,
     RcsChannelDisabledError,
     ServiceError,
@@ -68,27 +70,44 @@ def key_header(api_key: str) -> dict[str, str]:
     return {"api-key": api_key}
 
 
+def build_checks(config: ClientConfig) -> dict[str, Request]:
+    """For each service a question about no number, which cannot be billed."""
+    return {
+        "Number lookup": build_lookup_details(config, "0:0"),
+        "RCS": Request("GET", f"{config.rcs_url}/v1/{config.sid}/rcs/lookup/%2B0", _HEADERS),
+    }
+
+
 def build_device_lookup(config: ClientConfig, number: str) -> Request:
     """Single Device Lookup of one E.164 number."""
-    return Request("GET", f"{config.rcs_url}/v1/{config.sid}/rcs/lookup/{quote(number, safe='')}", _HEADERS)
+    address = quote(_e164(number), safe="")
+    return Request("GET", f"{config.rcs_url}/v1/{config.sid}/rcs/lookup/{address}", _HEADERS)
 
 
 def build_devices_lookup(config: ClientConfig, numbers: Sequence[str]) -> Request:
     """Bulk Device Lookup of 100 to 500 E.164 numbers."""
-    body = json.dumps({"deviceAddresses": list(numbers)}).encode()
+    body = json.dumps({"deviceAddresses": [_e164(number) for number in numbers]}).encode()
     return Request("POST", f"{config.rcs_url}/v1/{config.sid}/rcs/lookup/bulk", _HEADERS, body)
 
 
 def build_numbers_lookup(config: ClientConfig, numbers: Sequence[str]) -> Request:
     """GET API Lookup of E.164 numbers, sent without their ``+`` as on the documentation's page."""
-    path = ",".join(number.removeprefix("+") for number in numbers)
-    return Request("GET", f"{config.number_url}/v1/{config.sid}/lookup/{quote(path, safe=',')}", _HEADERS)
+    path = ",".join(_e164(number).removeprefix("+") for number in numbers)
+    return Request("GET", f"{config.number_url}/v1/{config.sid}/lookup/{path}", _HEADERS)
 
 
 def build_lookup_details(config: ClientConfig, lookup_id: str) -> Request:
     """GET Lookup Details by Lookup ID."""
-    path = config.lookup_details_path.format(sid=config.sid, lookup_id=quote(lookup_id, safe=":"))
+    path = config.lookup_details_path.replace("{sid}", config.sid)
+    path = path.replace("{lookup_id}", quote(lookup_id, safe=":"))
     return Request("GET", config.number_url + path, _HEADERS)
+
+
+def _e164(number: str) -> str:
+    # A comma in a path would buy a second number, a missing country code a stranger's data.
+    if not re.fullmatch(r"\+[1-9][0-9]{6,14}", number):
+        raise NotE164Error("A number must be written as E.164, such as +14155550100; this one was not sent")
+    return number
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +245,8 @@ def _records(data: object) -> list[dict[str, Any]]:
     """Give the records in an answer's ``data``: one object, a list of them, or an object holding a list."""
     if isinstance(data, Mapping):
         lists = [value for value in data.values() if isinstance(value, list)]
-        data = lists[0] if lists and not _folded(data).keys() & _NUMBER_KEYS else [data]
+        bare = not lists or _folded(data).keys() & _NUMBER_KEYS
+        data = ([data] if data else []) if bare else list(chain(*lists))
     if not isinstance(data, list):
         raise UnreadableAnswerError("Kaleyra's answer says success and holds no data")
     records = [_folded(record) for record in data]
@@ -246,10 +266,11 @@ def error_of(response: Response, envelope: Mapping[str, Any] | None) -> KaleyraE
     if envelope is None:
         return _error_without_envelope(status, retry_after, details)
     code = str(envelope["code"]).strip().upper()
-    error = _folded(envelope.get("error"))
+    # An error whose fields are all empty is none.
+    error = {key: value for key, value in _folded(envelope.get("error")).items() if value}
     kind = str(error.get("errorcode") or "").strip().upper()
     details |= {
-        "code": envelope["code"],
+        "code": _text(envelope["code"]),
         "vendor_message": _text(error.get("errormessage")) or _text(envelope.get("message")),
     }
     if 200 <= status < 300 and not error and not _FAILURE.fullmatch(code):
@@ -263,7 +284,7 @@ def error_of(response: Response, envelope: Mapping[str, Any] | None) -> KaleyraE
         return ServiceError("The carrier behind Kaleyra reported an error", **details)
     if kind == "INVALID_FIELD_FORMAT" and code == "RCS704":
         return InvalidNumberError("Kaleyra takes this for no phone number with a country code", **details)
-    if code == "RCS404" or kind == "RCS404":
+    if code == "RCS404" or kind == "RCS404" or status == 405:
         return _no_route(details)
     return _error_by_status(status, retry_after, details) or BadRequestError(
         "Kaleyra refused the request", **details
@@ -293,10 +314,13 @@ def _error_by_status(status: int, retry_after: float | None, details: dict[str, 
 def _error_without_envelope(status: int, retry_after: float | None, details: dict[str, Any]) -> KaleyraError:
     if status in (404, 405):
         return _no_route(details)
-    known = (
-        _error_by_status(status, retry_after, details) if status < 500 or retry_after is not None else None
-    )
-    return known or UnreadableAnswerError("An answer came that is not one of Kaleyra's", **details)
+    if status in (413, 414):
+        return BadRequestError("The request is too long for a gateway before Kaleyra", **details)
+    known = _error_by_status(status, retry_after, details)
+    if known is None or isinstance(known, ServiceError):
+        # Only Kaleyra itself can say that it bought nothing.
+        return UnreadableAnswerError("An answer came that is not one of Kaleyra's", **details)
+    return known
 
 
 def _no_route(details: dict[str, Any]) -> ConfigurationError:
@@ -313,7 +337,9 @@ def _number(value: object) -> str:
 def _text(value: object) -> str | None:
     if value is None or isinstance(value, (dict, list)):
         return None
-    return str(value).strip() or None
+    # What no database takes (NUL, lone surrogates) becomes U+FFFD.
+    text = str(value).replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text.strip() or None
 
 
 def _integer(value: object) -> int | None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+from airflow_provider_kaleyra.enrichment.checkpoint import Checkpoints, Store
 from airflow_provider_kaleyra.enrichment.database import engine_of
+from airflow_provider_kaleyra.enrichment.fresh import Fresh, can_compare
 from airflow_provider_kaleyra.enrichment.job import Job
 from airflow_provider_kaleyra.enrichment.kinds import Kind
-from airflow_provider_kaleyra.enrichment.ledger import Ledger, Run
+from airflow_provider_kaleyra.enrichment.ledger import Ledger, Memory, Run
 from airflow_provider_kaleyra.enrichment.plan import Reading
+from airflow_provider_kaleyra.enrichment.rescue import Rescue
 from airflow_provider_kaleyra.enrichment.results import ListOutput, TableOutput, WriteBack
 from airflow_provider_kaleyra.enrichment.run import Enrichment, Service, Settings, refuse_invalid
 from airflow_provider_kaleyra.enrichment.source import ListSource, QuerySource, Source, TableSource, cells
@@ -18,9 +24,12 @@ from airflow_provider_kaleyra.phone import check_region
 MOST_IN_XCOM = 10_000
 
 
-def assemble(job: Job, kind: Kind, run: Run, service: Service, least_batch: int) -> Enrichment:
+def assemble(
+    job: Job, kind: Kind, run: Run, service: Service, least_batch: int, store: Store | None = None
+) -> Enrichment:
     """Open the databases, make the tables that are missing, and put the pipeline together. Nothing is bought.
 
+    :param store: Airflow's task state store, if it has one.
     :raises ConfigurationError: naming the parameter or the table that is wrong.
     """
     job.check(kind.result_columns)
@@ -60,9 +69,10 @@ def assemble(job: Job, kind: Kind, run: Run, service: Service, least_batch: int)
         if job.write_back and sql_engine is not None and isinstance(source, TableSource):
             write_back = WriteBack(sql_engine, source, job.write_back, apart=not together)
         output = TableOutput(result_engine, kind, job.result_table, write_back)
-    ledger = None
-    if result_engine is not None:
-        ledger = Ledger(
+    memory: Memory = Checkpoints(store)
+    rescue = None
+    if result_engine is not None and result_conn_id is not None:
+        memory = Ledger(
             result_engine,
             kind,
             run,
@@ -70,13 +80,28 @@ def assemble(job: Job, kind: Kind, run: Run, service: Service, least_batch: int)
             max_age=job.max_age,
             hold=job.in_doubt == "hold",
         )
+        if (
+            isinstance(source, TableSource)
+            and isinstance(output, TableOutput)
+            and together
+            and not job.shard
+            and can_compare(source.number)
+        ):
+            source.skip(Fresh(output.table, memory, job.write_back or {}))
+        rescue = Rescue(kind.name, run, result_conn_id, job.result_table, rescue_folder())
     return Enrichment(
         kind=kind,
         run=run,
         service=service,
         source=source,
         output=output,
-        ledger=ledger,
+        memory=memory,
         settings=settings,
+        rescue=rescue,
         summary=Summary(result_table=job.result_table),
     )
+
+
+def rescue_folder() -> Path:
+    """Give the place for paid answers that no database takes: ``kaleyra`` in Airflow's home."""
+    return Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / "kaleyra"

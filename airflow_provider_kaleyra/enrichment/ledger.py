@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import and_, false, or_, select, true
 from sqlalchemy.engine import Connection, Engine, Row
@@ -18,9 +20,11 @@ from airflow_provider_kaleyra.enrichment.tables import (
     ROWS_AT_ONCE,
     clock,
     ensure,
+    in_lock_order,
     ledger_table,
     reading,
     upsert,
+    writing,
 )
 
 LEASE = timedelta(hours=1)
@@ -60,6 +64,71 @@ class Claimed:
     phone_number: str
     before: Mapping[str, Any] | None
     asked_at: datetime
+    started: float = field(default_factory=time.monotonic)
+
+    def now(self) -> datetime:
+        """Tell the time by the clock that ``asked_at`` was told by."""
+        return self.asked_at + timedelta(seconds=time.monotonic() - self.started)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What became of a claimed number.
+
+    ``outcome`` is in columns of a result table, ``price`` what it cost now, ``purchases`` and ``spent`` are
+    what it has come to in all.
+    """
+
+    outcome: Mapping[str, Any]
+    price: Decimal
+    purchases: int
+    spent: Decimal
+
+    @classmethod
+    def of(cls, claimed: Claimed, lookup: Lookup, kind: Kind, run: Run) -> Settled:
+        """Put together what was claimed and what was learnt."""
+        names = ("phone_number", "status", "reason", "response_code", "error_message", *kind.answer_types)
+        outcome = {
+            **{name: getattr(lookup, name) for name in names},
+            "run_id": run.id,
+            "asked_at": claimed.asked_at,
+            "answered_at": claimed.now() if lookup.status in ANSWERED else None,
+        }
+        before = claimed.before or {"purchases": 0, "spent": Decimal(0)}
+        price = getattr(lookup, "price", None) or Decimal(0)
+        return cls(outcome, price, before["purchases"] + lookup.may_have_cost, before["spent"] + price)
+
+
+class Memory(Protocol):
+    """What a run knows of earlier ones, and remembers for later ones."""
+
+    def reading(self) -> AbstractContextManager[Any]:
+        """Open what :meth:`known` reads from."""
+        ...
+
+    def writing(self) -> AbstractContextManager[Any]:
+        """Open a transaction, committed at the end."""
+        ...
+
+    def known(self, connection: Any, numbers: Collection[str]) -> dict[str, Known]:
+        """Look numbers up; those that were never asked are left out."""
+        ...
+
+    def claim(self, connection: Any, numbers: Collection[str]) -> list[Claimed]:
+        """Mark numbers as asked for, those that nobody answered or claimed meanwhile."""
+        ...
+
+    def doubt(self, connection: Any, numbers: Collection[str]) -> None:
+        """Mark numbers whose claim nobody will settle any more."""
+        ...
+
+    def settle(self, connection: Any, settled: Sequence[Settled]) -> None:
+        """Remember what became of claimed numbers."""
+        ...
+
+    def release(self, connection: Any, claims: Sequence[Claimed]) -> None:
+        """Take back claims whose request never left."""
+        ...
 
 
 class Ledger:
@@ -91,6 +160,14 @@ class Ledger:
         with reading(engine) as connection:
             self._started = clock(connection)
 
+    def reading(self) -> AbstractContextManager[Connection]:
+        """Open a connection."""
+        return reading(self.engine)
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """Open a transaction."""
+        return writing(self.engine)
+
     def known(self, connection: Connection, numbers: Collection[str]) -> dict[str, Known]:
         """Look numbers up; those that were never asked are left out."""
         now = clock(connection)
@@ -113,7 +190,7 @@ class Ledger:
             )
         return found
 
-    def claim(self, connection: Connection, numbers: Iterable[str]) -> list[Claimed]:
+    def claim(self, connection: Connection, numbers: Collection[str]) -> list[Claimed]:
         """Mark numbers as asked for by this run, those that nobody answered or claimed meanwhile."""
         now = clock(connection)
         # In one order everywhere, so that two tasks that want the same numbers cannot lock each other out.
@@ -144,32 +221,50 @@ class Ledger:
             for row in self._select(connection, wanted, where=mine)
         ]
 
-    def settle(
-        self, connection: Connection, outcomes: Iterable[tuple[Claimed, Lookup]]
-    ) -> list[dict[str, Any]]:
+    def reusable(self, connection: Connection) -> ColumnElement[bool]:
+        """Tell in SQL which rows of the ledger held an answer to reuse when this run began."""
+        return and_(self._reusable(clock(connection)), self.table.c.answered_at <= self._started)
+
+    def doubt(self, connection: Connection, numbers: Collection[str]) -> None:
+        """Put dead claims in doubt by word, where a person can find and clear them."""
+        for part in _parts(list(numbers)):
+            connection.execute(
+                self.table.update().where(self.table.c.phone_number.in_(part)).values(status="in_doubt")
+            )
+
+    def settle(self, connection: Connection, settled: Sequence[Settled]) -> None:
         """File what became of claimed numbers.
 
         An outcome that is no answer leaves an earlier answer's columns as they were.
-
-        :return: each number's outcome, as columns of a result table.
         """
-        now = clock(connection)
-        answered: list[tuple[dict[str, Any], dict[str, Any]]] = []
-        unanswered: list[tuple[dict[str, Any], dict[str, Any]]] = []
-        for claimed, lookup in outcomes:
-            row = outcome(lookup, self.kind, self._run, claimed.asked_at, now)
-            before = claimed.before or {"purchases": 0, "spent": Decimal(0)}
-            account = {
-                "purchases": before["purchases"] + lookup.may_have_cost,
-                "spent": before["spent"] + (getattr(lookup, "price", None) or 0),
-            }
-            (answered if lookup.status in ANSWERED else unanswered).append((row, account))
         columns = (*OUTCOME_COLUMNS, "purchases", "spent")
         kept = [name for name in columns if name != "answered_at"]
-        for group, update in ((answered, (*columns, *self.kind.answer_types)), (unanswered, kept)):
-            rows = sorted(({**row, **account} for row, account in group), key=lambda row: row["phone_number"])
-            upsert(connection, self.table, rows, update=update)
-        return [row for row, _ in answered + unanswered]
+        rows = [{**item.outcome, "purchases": item.purchases, "spent": item.spent} for item in settled]
+        for has_answer, group in in_lock_order(rows, "phone_number"):
+            update = (*columns, *self.kind.answer_types) if has_answer else kept
+            upsert(connection, self.table, group, update=update)
+
+    def settle_late(self, connection: Connection, settled: Sequence[Settled]) -> list[Settled]:
+        """File outcomes that were kept elsewhere; of a number asked about again since, only the price.
+
+        :return: the outcomes that still count.
+        """
+        numbers = [item.outcome["phone_number"] for item in settled]
+        rows = {row.phone_number: row for row in self._select(connection, numbers, lock=True)}
+        valid = []
+        for item in settled:
+            row = rows.get(item.outcome["phone_number"])
+            claim = (item.outcome["run_id"], item.outcome["asked_at"])
+            if row is None or (row.run_id, row.asked_at) == claim:
+                valid.append(item)
+            else:
+                connection.execute(
+                    self.table.update()
+                    .where(self.table.c.phone_number == row.phone_number)
+                    .values(spent=row.spent + item.price)
+                )
+        self.settle(connection, valid)
+        return valid
 
     def release(self, connection: Connection, claims: Sequence[Claimed]) -> None:
         """Take back claims whose request never left: their rows become what they were."""
@@ -235,15 +330,17 @@ class Ledger:
         return or_(ledger.status == "in_doubt", and_(ledger.status == REQUESTED, ~self._elsewhere(now)))
 
 
-def outcome(lookup: Lookup, kind: Kind, run: Run, asked_at: datetime, now: datetime) -> dict[str, Any]:
-    """Give what a run learnt of a number, as columns of a result table."""
-    names = ("phone_number", "status", "reason", "response_code", "error_message", *kind.answer_types)
-    return {
-        **{name: getattr(lookup, name) for name in names},
-        "run_id": run.id,
-        "asked_at": asked_at,
-        "answered_at": now if lookup.status in ANSWERED else None,
-    }
+def release_doubts(engine: Engine, kind: Kind, schema: str | None) -> int:
+    """Let all numbers in doubt be asked about again.
+
+    :return: how many they were.
+    """
+    table = ledger_table(kind, schema)
+    with writing(engine) as connection:
+        released = connection.execute(
+            table.update().where(table.c.status == "in_doubt").values(status="failed", reason="released")
+        )
+        return released.rowcount
 
 
 def _parts(numbers: Sequence[str]) -> Iterator[Sequence[str]]:

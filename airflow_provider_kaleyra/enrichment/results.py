@@ -10,10 +10,10 @@ from sqlalchemy import DateTime, Integer, Numeric, String, and_, bindparam, upda
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.types import TypeEngine
 
-from airflow_provider_kaleyra.enrichment.kinds import ANSWERED, OUTCOME_COLUMNS, Kind
+from airflow_provider_kaleyra.enrichment.kinds import OUTCOME_COLUMNS, Kind
 from airflow_provider_kaleyra.enrichment.plan import Input, raw_key
 from airflow_provider_kaleyra.enrichment.source import TableSource
-from airflow_provider_kaleyra.enrichment.tables import ensure, result_table, upsert, writing
+from airflow_provider_kaleyra.enrichment.tables import ensure, in_lock_order, result_table, upsert, writing
 from airflow_provider_kaleyra.errors import ConfigurationError
 
 Outcome = Mapping[str, Any]
@@ -68,18 +68,16 @@ class TableOutput:
         """Upsert the outcomes, and write them back."""
         if connection is None:
             raise TypeError("a result table is filed in a transaction")
-        rows = {raw_key(item.raw): {**outcome, "raw_number": raw_key(item.raw)} for item, outcome in outcomes}
-        for has_answer in (True, False):
+        names = self._kind.result_columns
+        rows = {
+            key: {**{name: outcome.get(name) for name in names}, "raw_number": key}
+            for item, outcome in outcomes
+            for key in [raw_key(item.raw)]
+        }
+        for has_answer, group in in_lock_order(rows.values(), "raw_number"):
             # An outcome that is no answer leaves an earlier answer's columns as they were.
             kept = () if has_answer else ("answered_at", *self._kind.answer_types)
-            group = [rows[key] for key in sorted(rows) if is_answer(rows[key]) is has_answer]
-            columns = [name for name in self._kind.result_columns if name != "raw_number"]
-            upsert(
-                connection,
-                self.table,
-                [{name: row.get(name) for name in self._kind.result_columns} for row in group],
-                update=[name for name in columns if name not in kept],
-            )
+            upsert(connection, self.table, group, update=[name for name in names[1:] if name not in kept])
         if self._write_back:
             self._write_back.file(connection, outcomes)
 
@@ -120,35 +118,31 @@ class WriteBack:
             self._update(connection, outcomes)
 
     def _update(self, connection: Connection, outcomes: Sequence[tuple[Input, Outcome]]) -> None:
-        for has_answer in (True, False):
+        rows = [{**outcome, "position": item.position, "key": item.key} for item, outcome in outcomes]
+        for has_answer, group in in_lock_order(rows, "position"):
             columns = {
                 column: field
                 for column, field in self._columns.items()
                 if has_answer or field in _OF_THE_ASKING
             }
-            rows = [
+            if not columns:
+                continue
+            statement = (
+                update(self._table)
+                .where(and_(*(part == bindparam(f"key_{n}") for n, part in enumerate(self._key))))
+                .values({column: bindparam(f"value_{column}") for column in columns})
+            )
+            values = [
                 {
-                    **{f"key_{n}": part for n, part in enumerate(item.key)},
+                    **{f"key_{n}": part for n, part in enumerate(row["key"])},
                     **{
-                        f"value_{column}": _fit(outcome.get(field), self._table.c[column].type)
+                        f"value_{column}": _fit(row.get(field), self._table.c[column].type)
                         for column, field in columns.items()
                     },
                 }
-                for item, outcome in sorted(outcomes, key=lambda pair: pair[0].position)
-                if is_answer(outcome) is has_answer
+                for row in group
             ]
-            if rows and columns:
-                statement = (
-                    update(self._table)
-                    .where(and_(*(part == bindparam(f"key_{n}") for n, part in enumerate(self._key))))
-                    .values({column: bindparam(f"value_{column}") for column in columns})
-                )
-                connection.execute(statement, rows)
-
-
-def is_answer(outcome: Outcome) -> bool:
-    """Tell whether an outcome says something of the number, rather than of the asking."""
-    return outcome["status"] in ANSWERED
+            connection.execute(statement, values)
 
 
 def _fit(value: Any, kind: TypeEngine[Any]) -> Any:

@@ -5,31 +5,36 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, Protocol
 
 from airflow_provider_kaleyra.api.batches import batches
 from airflow_provider_kaleyra.api.flight import Flight
 from airflow_provider_kaleyra.api.models import Answer, Lookup
 from airflow_provider_kaleyra.enrichment.kinds import Kind
-from airflow_provider_kaleyra.enrichment.ledger import Claimed, Ledger, Run, outcome
+from airflow_provider_kaleyra.enrichment.ledger import Claimed, Memory, Run, Settled
 from airflow_provider_kaleyra.enrichment.plan import Input, Reading, by_number, in_shard
+from airflow_provider_kaleyra.enrichment.rescue import Rescue
 from airflow_provider_kaleyra.enrichment.results import Output
 from airflow_provider_kaleyra.enrichment.scratch import Scratch
 from airflow_provider_kaleyra.enrichment.source import CHUNK, Source
 from airflow_provider_kaleyra.enrichment.summary import Summary
-from airflow_provider_kaleyra.enrichment.tables import reading, writing
-from airflow_provider_kaleyra.errors import ConfigurationError, NothingSentError
+from airflow_provider_kaleyra.errors import ConfigurationError, FilingError, NothingSentError
 
 log = logging.getLogger(__name__)
 
 REPORT_EVERY = 10.0
 
+PATIENCE = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds to wait for a database that is gone before paid answers are kept in a file,"""
+PATIENCE_AT_THE_END = (0.5, 1.0)
+"""and when the run has been told to end: Airflow kills it soon after."""
+
 InFlight = Flight[list[Claimed], Answer[Any]]
+Pair = tuple[Input, Mapping[str, Any]]
 
 
 class Service(Protocol):
@@ -67,7 +72,8 @@ class Settings:
 class Enrichment:
     """One run of the pipeline.
 
-    :param ledger: what remembers; without one every number is asked about.
+    :param memory: the ledger, or without one what the task's own tries remember.
+    :param rescue: where paid answers go that the database does not take.
     """
 
     kind: Kind
@@ -75,8 +81,9 @@ class Enrichment:
     service: Service
     source: Source
     output: Output
-    ledger: Ledger | None
+    memory: Memory
     settings: Settings
+    rescue: Rescue | None = None
     summary: Summary = field(default_factory=Summary)
 
     def __post_init__(self) -> None:
@@ -85,6 +92,7 @@ class Enrichment:
         self._claims: dict[str, Claimed] = {}
         self._elsewhere: set[str] = set()
         self._answered = 0
+        self._held = 0
         self._stopped_by: BaseException | None = None
         self._ending = False
         self._spent_up = False
@@ -95,23 +103,47 @@ class Enrichment:
         """Run to the end. Whatever ends it, the answers to requests that left are filed first.
 
         :raises SetupError: if no request can succeed; no number is marked for it.
+        :raises FilingError: if the database is gone; it names the file that keeps the paid answers.
         """
         with Flight(self._ask, self.settings.max_workers) as flight:
             try:
+                rows = self.source.rows()
                 self._ask_all(flight)
-            finally:
-                self._ending = True
-                self.service.stop()
-                while len(flight):
-                    self._settle(flight, timeout=None)
                 self._look_elsewhere()
-                self._not_asked(list(self._waiting))
-                self.summary.requests = self.service.requests_sent
-                self.summary.end()
+                self._count_skipped(rows)
+            finally:
+                self._end(flight)
         if self._stopped_by:
             raise self._stopped_by
         log.info("%s.", self.summary)
         return self.summary
+
+    def _end(self, flight: InFlight) -> None:
+        """Let nothing leave any more, and file what comes back of what has left."""
+        self._ending = True
+        self.service.stop()
+        while len(flight):
+            self._settle(flight, timeout=None)
+        self._not_asked(list(self._waiting))
+        self.summary.requests = self.service.requests_sent
+        self.summary.end()
+        if self._held:
+            log.warning(
+                "%d numbers are held in %s: they may have been paid for without an answer. To have them "
+                "asked about again, run: kaleyra-ledger release --api %s --conn-id …",
+                self._held,
+                self.kind.ledger,
+                self.kind.name,
+            )
+
+    def _count_skipped(self, rows: int) -> None:
+        """Count the rows that were not read, since their outcome stands."""
+        skipped = max(0, rows - self.summary.inputs)
+        if skipped:
+            self.summary.inputs += skipped
+            self.summary.buckets["reused"] += skipped
+            for numbers in self.source.standing():
+                self.summary.distinct += self._scratch.count(numbers)
 
     def _ask(self, claims: list[Claimed]) -> Answer[Any]:
         return self.service.ask([claim.phone_number for claim in claims])
@@ -149,10 +181,9 @@ class Enrichment:
             for number, found in numbers.items():
                 self._waiting.setdefault(number, []).extend(found)
             if invalid:
-                with self._transaction() as connection:
-                    self._file(
-                        connection, [(item, _invalid(reason, self.run.id)) for item, reason in invalid]
-                    )
+                outcomes = [(item, _invalid(reason, self.run.id)) for item, reason in invalid]
+                self._commit(partial(self.output.file, outcomes=outcomes))
+                self._count(outcomes)
             self._reuse(new)
             self._settle(flight, timeout=0)
             yield from (number for number in new if number in self._waiting and number not in self._elsewhere)
@@ -160,13 +191,14 @@ class Enrichment:
                 return
 
     def _reuse(self, numbers: Collection[str]) -> None:
-        """File what the ledger knows already, and take note of what another task is asking."""
-        if self.ledger is None or not numbers:
+        """File what is known already, and take note of what another task is asking."""
+        if not numbers:
             return
-        with reading(self.ledger.engine) as connection:
-            known = self.ledger.known(connection, numbers)
-        reused: list[tuple[Input, dict[str, Any]]] = []
-        others: list[tuple[Input, dict[str, Any]]] = []
+        with self.memory.reading() as connection:
+            known = self.memory.known(connection, numbers)
+        reused: list[Pair] = []
+        others: list[Pair] = []
+        held = []
         for number, row in known.items():
             outcome = dict(row.outcome)
             if row.this_try:
@@ -174,13 +206,18 @@ class Enrichment:
             elif row.reusable:
                 reused += [(item, outcome) for item in self._waiting.pop(number)]
             elif row.held:
+                held.append(number)
                 others += [(item, {**outcome, "status": "in_doubt"}) for item in self._waiting.pop(number)]
             elif row.elsewhere:
                 self._elsewhere.add(number)
+        self._held += len(held)
         if others or reused:
-            with self._transaction() as connection:
-                self._file(connection, others)
-                self._file(connection, reused, bucket="reused")
+            self._commit(
+                lambda connection: self.memory.doubt(connection, held),
+                lambda connection: self.output.file(connection, others + reused),
+            )
+            self._count(others)
+            self._count(reused, bucket="reused")
 
     def _affordable(self, batch: list[str]) -> list[str]:
         """Cut a batch to what this run may still ask and spend; what is cut off is not asked."""
@@ -200,11 +237,8 @@ class Enrichment:
         """Write down what is going to be asked, before it is."""
         if not numbers:
             return []
-        if self.ledger is None:
-            claims = [Claimed(number, None, datetime.now(UTC)) for number in numbers]
-        else:
-            with writing(self.ledger.engine) as connection:
-                claims = self.ledger.claim(connection, numbers)
+        claims: list[Claimed] = []
+        self._commit(lambda connection: claims.extend(self.memory.claim(connection, numbers)))
         self._claims |= {claim.phone_number: claim for claim in claims}
         self.summary.asked += len(claims)
         # Another task was quicker with the others; what it has settled already is reused.
@@ -218,7 +252,7 @@ class Enrichment:
         landed = flight.landed(timeout=timeout)
         if not landed:
             return
-        lookups: list[tuple[Claimed, Lookup]] = []
+        settled: list[Settled] = []
         unsent: list[Claimed] = []
         price = Decimal(0)
         for batch, future in landed:
@@ -229,42 +263,71 @@ class Enrichment:
             price += answer.price or 0
             self._stopped_by = self._stopped_by or answer.stopped_by
             found = {lookup.phone_number: lookup for lookup in answer.lookups if not self._unsent(lookup)}
-            lookups += [(claim, found[claim.phone_number]) for claim in batch if claim.phone_number in found]
-            unsent += [claim for claim in batch if claim.phone_number not in found]
+            for claim in batch:
+                if lookup := found.get(claim.phone_number):
+                    settled.append(Settled.of(claim, lookup, self.kind, self.run))
+                else:
+                    unsent.append(claim)
             if answer.ignored:
-                log.warning(
-                    "Kaleyra's answer held %d records that nobody asked for; ignored.", answer.ignored
-                )
-        with self._transaction() as connection:
-            rows = self._settled_rows(connection, lookups)
-            self._file(
-                connection, [(item, row) for row in rows for item in self._waiting[row["phone_number"]]]
-            )
-            if self.ledger is not None:
-                self.ledger.release(connection, unsent)
+                log.warning("An answer held %d records that nobody asked for; ignored.", answer.ignored)
+        self._write(settled, unsent)
         flight.forget(landed)
-        for row in rows:
-            del self._waiting[row["phone_number"]], self._claims[row["phone_number"]]
+        for item in settled:
+            number = item.outcome["phone_number"]
+            self._count([(raw, item.outcome) for raw in self._waiting.pop(number)])
+            del self._claims[number]
         for claim in unsent:
             del self._claims[claim.phone_number]
         self._not_asked([claim.phone_number for claim in unsent])
         self.summary.asked -= len(unsent)
         self.summary.price += price
-        self.summary.unanswered += sum(row["status"] in ("failed", "in_doubt") for row in rows)
-        self._answered += len(rows)
+        self.summary.unanswered += sum(item.outcome["status"] in ("failed", "in_doubt") for item in settled)
+        self._answered += len(settled)
         self._report()
 
     def _unsent(self, lookup: Lookup) -> bool:
         """Whether a request was only kept from leaving because the run ends."""
         return self._ending and lookup.reason == NothingSentError.lookup_reason
 
-    def _settled_rows(
-        self, connection: Any, lookups: Sequence[tuple[Claimed, Lookup]]
-    ) -> list[dict[str, Any]]:
-        if self.ledger is not None:
-            return self.ledger.settle(connection, lookups)
-        now = datetime.now(UTC)
-        return [outcome(lookup, self.kind, self.run, claim.asked_at, now) for claim, lookup in lookups]
+    def _commit(self, *writes: Callable[[Any], None]) -> None:
+        """Write in one transaction, again after a while if the database is gone or busy."""
+        for patience in (*(PATIENCE_AT_THE_END if self._ending else PATIENCE), None):
+            try:
+                with self.memory.writing() as connection:
+                    for write in writes:
+                        write(connection)
+            except FilingError as error:
+                if patience is None or not error.temporary:
+                    raise
+                log.warning("Could not be filed, next try in %.1f s: %s", patience, error)
+                time.sleep(patience)
+            else:
+                return
+
+    def _write(self, settled: list[Settled], unsent: list[Claimed]) -> None:
+        """Commit outcomes; what the database does not take is kept in a file, and the run stops."""
+        inputs = [self._waiting[item.outcome["phone_number"]] for item in settled]
+        outcomes = [(raw, item.outcome) for item, raws in zip(settled, inputs, strict=True) for raw in raws]
+        try:
+            self._commit(
+                lambda connection: self.memory.settle(connection, settled),
+                lambda connection: self.memory.release(connection, unsent),
+                lambda connection: self.output.file(connection, outcomes),
+            )
+        except FilingError as error:
+            self._keep(settled, inputs, error)
+
+    def _keep(self, settled: list[Settled], inputs: list[list[Input]], error: FilingError) -> None:
+        if self.rescue is None:
+            raise error
+        self.rescue.keep(settled, inputs)
+        # Nothing more is asked: what comes back could not be filed either.
+        self._ending = True
+        self.service.stop()
+        self._stopped_by = FilingError(
+            f"{error}. Paid answers are kept in {self.rescue.path}: when the database is back, "
+            f"file them with: kaleyra-ledger file {self.rescue.path}"
+        )
 
     def _not_asked(self, numbers: Iterable[str]) -> None:
         for number in numbers:
@@ -282,15 +345,8 @@ class Enrichment:
                 "Another task is asking about %d of the numbers: the next run reuses its answers.", len(left)
             )
 
-    def _file(
-        self, connection: Any, outcomes: Sequence[tuple[Input, dict[str, Any]]], bucket: str | None = None
-    ) -> None:
-        if outcomes:
-            self.output.file(connection, outcomes)
-            self.summary.buckets.update(Counter(bucket or outcome["status"] for _, outcome in outcomes))
-
-    def _transaction(self) -> AbstractContextManager[Any]:
-        return writing(self.ledger.engine) if self.ledger is not None else nullcontext()
+    def _count(self, outcomes: Iterable[Pair], bucket: str | None = None) -> None:
+        self.summary.buckets.update(bucket or str(outcome["status"]) for _, outcome in outcomes)
 
     def _report(self) -> None:
         if time.monotonic() - self._reported >= REPORT_EVERY:

@@ -37,7 +37,7 @@ class Scratch:
             last = rows[-1][0]
 
     def count(self, numbers: Iterable[str]) -> int:
-        """Tell how many E.164 numbers were not counted before."""
+        """Count E.164 numbers, and tell how many were not counted before."""
         before = self._database.total_changes
         self._database.execute("BEGIN")
         self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?)", ((int(n),) for n in numbers))

@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import MetaData, Table, select, text, tuple_
-from sqlalchemy.engine import Engine
+from sqlalchemy import MetaData, Table, exists, func, select, text, true, tuple_
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import NoSuchTableError
 
+from airflow_provider_kaleyra.enrichment.fresh import Fresh
 from airflow_provider_kaleyra.enrichment.plan import Input, raw_text
 from airflow_provider_kaleyra.enrichment.scratch import Scratch
 from airflow_provider_kaleyra.enrichment.tables import reading, split_name
@@ -26,8 +27,16 @@ class Source(Protocol):
         """Yield all inputs in order."""
         ...
 
+    def rows(self) -> int:
+        """Count the rows, where not all of them may be read."""
+        return 0
 
-class ListSource:
+    def standing(self) -> Iterator[list[str]]:
+        """Yield the numbers of rows that are not read since their outcome stands, each once."""
+        return iter(())
+
+
+class ListSource(Source):
     """Numbers that are in memory already.
 
     :param values: what :func:`cells` gives.
@@ -85,7 +94,7 @@ def _cell(item: object, number_column: str) -> object:
     return item
 
 
-class QuerySource:
+class QuerySource(Source):
     """A query's numbers. It is executed once and read into a scratch file, however long the lookups take."""
 
     def __init__(
@@ -117,7 +126,7 @@ class QuerySource:
         return scratch
 
 
-class TableSource:
+class TableSource(Source):
     """A table's numbers, page by page along its primary key, so that no cursor stays open while others write.
 
     A view, or a table without a primary key, is read as a query.
@@ -141,30 +150,63 @@ class TableSource:
                 f"source_table {name} has no column {number_column!r}, it has "
                 f"{', '.join(self.table.c.keys())}: name the right one as number_column"
             )
-        self._number = self.table.c[number_column]
+        self.number = self.table.c[number_column]
         self.key = list(self.table.primary_key.columns)
-        self._rows = select(*self.key, self._number.label("raw"))
-        if where:
-            self._rows = self._rows.where(text(f"({where})"))
-        self._keyless = None if self.key else QuerySource(engine, self._rows, self._parameters, "raw")
+        self._where = text(f"({where})") if where else true()
+        self._fresh: Fresh | None = None
+        self._keyless = None
+        if not self.key:
+            query = select(self.number.label("raw")).where(self._where)
+            self._keyless = QuerySource(engine, query, self._parameters, "raw")
+
+    def skip(self, fresh: Fresh) -> None:
+        """Leave out rows whose outcome stands already."""
+        self._fresh = None if self._keyless else fresh
+
+    def rows(self) -> int:
+        """Count the rows, where not all of them may be read."""
+        if self._fresh is None:
+            return 0
+        count = select(func.count()).select_from(self.table).where(self._where)
+        with reading(self._engine) as connection:
+            return int(connection.execute(count, self._parameters).scalar_one())
+
+    def standing(self) -> Iterator[list[str]]:
+        """Yield the numbers of rows that are not read since their outcome stands, each once."""
+        if self._fresh is None:
+            return
+        with reading(self._engine) as connection:
+            stands = self._fresh.stands_for(self.table, self.number, connection)
+            numbers = select(self._fresh.result.c.phone_number).distinct().where(self._where)
+            numbers = numbers.select_from(self.table.join(self._fresh.outcomes, stands))
+            result = connection.execution_options(stream_results=True).execute(numbers, self._parameters)
+            while found := result.fetchmany(CHUNK):
+                yield [row[0] for row in found]
 
     def chunks(self, size: int = CHUNK) -> Iterator[list[Input]]:
         """Yield all inputs in the order of the key."""
         if self._keyless is not None:
             yield from self._keyless.chunks(size)
             return
-        first_page = self._rows.order_by(*self.key).limit(size)
-        page, position = first_page, 0
+        last: Sequence[Any] | None = None
+        position = 0
         while True:
             with reading(self._engine) as connection:
-                rows = connection.execute(page, self._parameters).fetchall()
+                rows = connection.execute(self._page(last, size, connection), self._parameters).fetchall()
             yield [Input(position + n, raw_text(row[-1]), tuple(row[:-1])) for n, row in enumerate(rows)]
             if len(rows) < size:
                 return
             position += len(rows)
-            page = first_page.where(
-                tuple_(*self.key) > tuple_(*rows[-1][:-1], types=[c.type for c in self.key])
-            )
+            last = rows[-1][:-1]
+
+    def _page(self, last: Sequence[Any] | None, size: int, connection: Connection) -> Any:
+        page = select(*self.key, self.number.label("raw")).where(self._where).order_by(*self.key).limit(size)
+        if last is not None:
+            page = page.where(tuple_(*self.key) > tuple_(*last, types=[part.type for part in self.key]))
+        if self._fresh is not None:
+            stands = self._fresh.stands_for(self.table, self.number, connection)
+            page = page.where(~exists().select_from(self._fresh.outcomes).where(stands).correlate(self.table))
+        return page
 
 
 def reflect(engine: Engine, name: str) -> Table:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -24,11 +26,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as DBAPITimeoutError
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeDecorator
 
-from airflow_provider_kaleyra.enrichment.kinds import Kind
+from airflow_provider_kaleyra.enrichment.kinds import ANSWERED, Kind
 from airflow_provider_kaleyra.enrichment.plan import KEY_LENGTH
 from airflow_provider_kaleyra.errors import ConfigurationError, FilingError
 from airflow_provider_kaleyra.phone import mask_text
@@ -36,6 +39,8 @@ from airflow_provider_kaleyra.phone import mask_text
 log = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 1000
+
+Row = Mapping[str, Any]
 
 
 class Timestamp(TypeDecorator[datetime]):
@@ -76,7 +81,8 @@ class Money(TypeDecorator[Decimal]):
         return None if value is None else Decimal(repr(value) if isinstance(value, float) else str(value))
 
 
-KEY = Text().with_variant(mysql.VARCHAR(KEY_LENGTH, collation="utf8mb4_bin"), "mysql", "mariadb")
+_MYSQL_KEY = mysql.VARCHAR(KEY_LENGTH, collation="utf8mb4_bin")
+KEY = Text().with_variant(_MYSQL_KEY, "mysql").with_variant(_MYSQL_KEY, "mariadb")
 TYPES: dict[str, Any] = {"bool": Boolean, "int": Integer, "str": Text}
 
 
@@ -138,7 +144,6 @@ def writing(engine: Engine) -> Iterator[Connection]:
     with _masked(), engine.begin() as connection:
         if engine.dialect.name == "sqlite":
             # Wait for other writers now: a transaction that read first could not wait later.
-            connection.exec_driver_sql("PRAGMA busy_timeout = 60000")
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         yield connection
 
@@ -160,7 +165,11 @@ def _masked() -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         # Drivers quote the offending values, and these are phone numbers.
-        raise FilingError(f"The database refused: {mask_text(str(error))}") from None
+        raise FilingError(
+            f"The database refused: {mask_text(str(error))}",
+            temporary=isinstance(error, (InterfaceError, OperationalError, DBAPITimeoutError))
+            or getattr(error, "connection_invalidated", False),
+        ) from None
 
 
 def ensure(engine: Engine, table: Table) -> None:
@@ -224,3 +233,16 @@ def upsert(
     )
     for start in range(0, len(rows), ROWS_AT_ONCE):
         connection.execute(statement, list(rows[start : start + ROWS_AT_ONCE]))
+
+
+def in_lock_order(
+    rows: Iterable[Mapping[str, Any]], key: str
+) -> Iterator[tuple[bool, list[Mapping[str, Any]]]]:
+    """Sort outcomes by their key and yield them in groups with and without an answer.
+
+    Rows are locked in one order everywhere, so that two tasks cannot lock each other out.
+    """
+    for has_answer, group in groupby(
+        sorted(rows, key=itemgetter(key)), lambda row: row["status"] in ANSWERED
+    ):
+        yield has_answer, list(group)

@@ -11,8 +11,9 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_kaleyra.enrichment.job import Job
 from airflow_provider_kaleyra.enrichment.kinds import Kind
-from airflow_provider_kaleyra.errors import SetupError
+from airflow_provider_kaleyra.errors import RateLimitedError, SetupError
 from airflow_provider_kaleyra.operators.numbers import conceal, revealed
+from airflow_provider_kaleyra.retries import default_policy
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -99,6 +100,9 @@ class EnrichmentOperator(BaseOperator):
         shard: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
+        # Not setdefault: the partial of a mapped task passes None.
+        if policy := kwargs.get("retry_policy") or default_policy():
+            kwargs["retry_policy"] = policy
         super().__init__(**kwargs)
         self.kaleyra_conn_id = kaleyra_conn_id
         self.numbers = numbers
@@ -143,16 +147,18 @@ class EnrichmentOperator(BaseOperator):
     def execute(self, context: Context) -> Any:
         """Look the numbers up; give the summary, or without a result table the outcomes."""
         from airflow_provider_kaleyra.enrichment.assemble import assemble
+        from airflow_provider_kaleyra.enrichment.checkpoint import Checkpoints
         from airflow_provider_kaleyra.enrichment.ledger import Run
         from airflow_provider_kaleyra.enrichment.results import ListOutput
         from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 
         ti = context["ti"]
         run = Run(f"{ti.dag_id}/{ti.task_id}/{ti.run_id}", -1 if ti.map_index is None else ti.map_index)
+        store = context.get("task_state_store")
         try:
             client = KaleyraHook(self.kaleyra_conn_id).get_conn()
             service = _Service(client, self._ask(client))
-            enrichment = assemble(self._job(), self.kind, run, service, self.least_batch)
+            enrichment = assemble(self._job(), self.kind, run, service, self.least_batch, store)
             try:
                 summary = enrichment.execute()
             finally:
@@ -161,7 +167,11 @@ class EnrichmentOperator(BaseOperator):
             # No retry can help before a person has acted.
             raise AirflowFailException(str(error)) from None
         if complaint := summary.too_many_failed(self.max_failed):
+            if client.retry_after:
+                raise RateLimitedError(complaint, retry_after=client.retry_after)
             raise AirflowException(complaint)
+        if isinstance(enrichment.memory, Checkpoints):
+            enrichment.memory.end()
         if isinstance(enrichment.output, ListOutput):
             return enrichment.output.rows()
         return summary.as_dict()

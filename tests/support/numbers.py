@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import islice
+
+import phonenumbers
 
 from airflow_provider_kaleyra.sandbox import subscriber
 
-AREAS = (*range(201, 204), *range(205, 211), *range(212, 220), 224, 225, 228, 229, 231, 234, 239, 240)
+
+@cache
+def areas() -> list[int]:
+    """Give the area codes in use."""
+    every = range(201, 990)
+    return [area for area in every if phonenumbers.is_valid_number(phonenumbers.parse(f"+1{area}5550123"))]
 
 
 def numbers(count: int, *, assigned: bool | None = True) -> list[str]:
     """Give valid E.164 numbers: those that the sandbox knows a subscriber for, does not, or either."""
-    every = (f"+1{area}555{line:04d}" for area in AREAS for line in range(100, 200))
+    every = (f"+1{area}555{line:04d}" for area in areas() for line in range(100, 200))
     wanted = (number for number in every if assigned is None or subscriber(number).assigned is assigned)
     found = list(islice(wanted, count))
     assert len(found) == count

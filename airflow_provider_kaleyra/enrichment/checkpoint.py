@@ -1,0 +1,107 @@
+"""What a task without a ledger remembers over its tries: answers, in Airflow's task state store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from airflow_provider_kaleyra.enrichment.kinds import ANSWERED
+from airflow_provider_kaleyra.enrichment.ledger import Claimed, Known, Settled
+
+KEY = "kaleyra_outcomes_{}"
+LARGEST = 60_000
+"""Bytes of JSON in one piece; Airflow warns of values over 65,535."""
+
+
+class Store(Protocol):
+    """Airflow's task state store, kept over the tries of a task (3.3 and later)."""
+
+    def get(self, key: str) -> Any:
+        """Give a value, or ``None``."""
+        ...
+
+    def set(self, key: str, value: Any) -> None:
+        """Keep a value."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Forget a value."""
+        ...
+
+
+class Checkpoints:
+    """Answers of this task's earlier tries. Without a store nothing is remembered.
+
+    :param store: the task state store, if this Airflow has one.
+    """
+
+    def __init__(self, store: Store | None) -> None:
+        self._store = store
+        self._answers: dict[str, Mapping[str, Any]] = {}
+        self._pieces = 0
+        self._piece: list[Mapping[str, Any]] = []
+        self._size = 0
+        while store is not None and (piece := store.get(KEY.format(self._pieces))):
+            self._answers |= {row["phone_number"]: row for row in piece}
+            self._pieces += 1
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Open nothing."""
+        return nullcontext()
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Open nothing."""
+        return nullcontext()
+
+    def known(self, connection: None, numbers: Collection[str]) -> dict[str, Known]:  # noqa: ARG002
+        """Look up what an earlier try was answered."""
+        return {
+            number: Known(self._answers[number], reusable=True, this_try=False, held=False, elsewhere=False)
+            for number in numbers
+            if number in self._answers
+        }
+
+    def claim(self, connection: None, numbers: Collection[str]) -> list[Claimed]:  # noqa: ARG002
+        """Claim all: nobody else knows of them."""
+        now = datetime.now(UTC)
+        return [Claimed(number, None, now) for number in numbers]
+
+    def doubt(self, connection: None, numbers: Collection[str]) -> None:
+        """Remember nothing: only answers are kept."""
+
+    def settle(self, connection: None, settled: Sequence[Settled]) -> None:  # noqa: ARG002
+        """Add answers to the newest piece, or begin the next one."""
+        if self._store is None:
+            return
+        for item in settled:
+            if item.outcome["status"] not in ANSWERED:
+                continue
+            row = {name: _jsonable(value) for name, value in item.outcome.items()}
+            size = len(json.dumps(row)) + 2
+            if self._piece and self._size + size > LARGEST:
+                self._keep()
+                self._pieces += 1
+                self._piece, self._size = [], 0
+            self._piece.append(row)
+            self._size += size
+        self._keep()
+
+    def release(self, connection: None, claims: Sequence[Claimed]) -> None:
+        """Take back nothing: claims are not kept."""
+
+    def end(self) -> None:
+        """Forget all: the outcomes are the task's XCom now, and a cleared task shall ask anew."""
+        if self._store is not None:
+            for piece in range(self._pieces + bool(self._piece)):
+                self._store.delete(KEY.format(piece))
+
+    def _keep(self) -> None:
+        if self._store is not None and self._piece:
+            self._store.set(KEY.format(self._pieces), self._piece)
+
+
+def _jsonable(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value

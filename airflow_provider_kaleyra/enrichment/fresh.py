@@ -1,0 +1,51 @@
+"""Which rows of a source table have their outcome already: told in SQL, so that they need not be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import String, Table, and_, cast
+from sqlalchemy.sql import ColumnElement, FromClause
+
+from airflow_provider_kaleyra.enrichment.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """The outcomes that stand, as a join of result table and ledger.
+
+    An outcome stands for a row if it is in the result table as the ledger has it, young enough, and written
+    back. Only text that begins with ``+`` counts: what other text means depends on settings that may change.
+    """
+
+    result: Table
+    ledger: Ledger
+    write_back: Mapping[str, str]
+
+    @property
+    def outcomes(self) -> FromClause:
+        """The join."""
+        ledger = self.ledger.table
+        return self.result.join(ledger, self.result.c.phone_number == ledger.c.phone_number)
+
+    def stands_for(self, source: Table, number: ColumnElement[Any], connection: Any) -> ColumnElement[bool]:
+        """Tell which row of the join is the outcome of a row of the source."""
+        result, ledger = self.result.c, self.ledger.table.c
+        return and_(
+            result.raw_number == number,
+            result.raw_number.startswith("+"),
+            result.status == ledger.status,
+            result.answered_at == ledger.answered_at,
+            self.ledger.reusable(connection),
+            *(
+                source.c[column].is_not_distinct_from(cast(result[field], source.c[column].type))
+                for column, field in self.write_back.items()
+            ),
+        )
+
+
+def can_compare(number: ColumnElement[Any]) -> bool:
+    """Tell whether a column of numbers is text, as ``raw_number`` is."""
+    return isinstance(number.type, String)
