@@ -17,7 +17,9 @@
         ├── UnreadableAnswerError   an answer came, but not one of Kaleyra's
         └── MissingFromAnswerError  Kaleyra's answer leaves out a number that was asked about
 
-    FilingError                     the user's database refused what had to be read or filed
+    KaleyraError
+    ├── FilingError                 the user's database refused what had to be read or filed
+    └── StoppedError                the task was told to end
 
 No error holds a phone number in full, nor the API key.
 """
@@ -161,3 +163,7 @@ class FilingError(KaleyraError):
     def __init__(self, message: str, *, temporary: bool = False) -> None:
         super().__init__(message)
         self.temporary = temporary
+
+
+class StoppedError(KaleyraError):
+    """The task was told to end. What had been asked is filed, and the next try begins there."""

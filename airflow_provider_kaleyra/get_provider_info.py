@@ -42,6 +42,17 @@ CONNECTION_FORM: dict[str, Any] = {
             "description": "Ceiling of this connection in one process, over all its threads. Empty: none.",
             "schema": {"type": ["number", "null"], "minimum": 0},
         },
+        # Both are text that the client reads: the form keeps one kind of value a field, they have several.
+        "verify": {
+            "label": "Verify TLS",
+            "description": "true, false, or the path of a file of certificate authorities.",
+            "schema": {"type": ["string", "null"], "default": "true"},
+        },
+        "proxies": {
+            "label": "Proxies",
+            "description": 'A URL, JSON such as {"https": "http://proxy:3128"}, or environment. Empty: none.',
+            "schema": {"type": ["string", "null"], "default": ""},
+        },
         "lookup_details_path": {
             "label": "Lookup details path",
             "description": "Path of GET Lookup Details by Lookup ID, with {sid} and {lookup_id}.",

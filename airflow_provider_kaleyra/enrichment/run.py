@@ -22,7 +22,7 @@ from airflow_provider_kaleyra.enrichment.results import Output
 from airflow_provider_kaleyra.enrichment.scratch import Scratch
 from airflow_provider_kaleyra.enrichment.source import CHUNK, Source
 from airflow_provider_kaleyra.enrichment.summary import Summary
-from airflow_provider_kaleyra.errors import ConfigurationError, FilingError, NothingSentError
+from airflow_provider_kaleyra.errors import ConfigurationError, FilingError, NothingSentError, StoppedError
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +104,7 @@ class Enrichment:
 
         :raises SetupError: if no request can succeed; no number is marked for it.
         :raises FilingError: if the database is gone; it names the file that keeps the paid answers.
+        :raises StoppedError: if :meth:`stop` was called.
         """
         with Flight(self._ask, self.settings.max_workers) as flight:
             try:
@@ -111,12 +112,22 @@ class Enrichment:
                 self._ask_all(flight)
                 self._look_elsewhere()
                 self._count_skipped(rows)
+            except FilingError as error:
+                self._stopped_by = error
             finally:
                 self._end(flight)
         if self._stopped_by:
             raise self._stopped_by
         log.info("%s.", self.summary)
         return self.summary
+
+    def stop(self) -> None:
+        """Ask nothing more; :meth:`execute` files what comes back and raises. Safe in a signal handler."""
+        self._ending = True
+        self._stopped_by = self._stopped_by or StoppedError(
+            "The task was told to end: what had been asked is filed, the rest is not asked"
+        )
+        self.service.stop()
 
     def _end(self, flight: InFlight) -> None:
         """Let nothing leave any more, and file what comes back of what has left."""
@@ -328,6 +339,7 @@ class Enrichment:
             f"{error}. Paid answers are kept in {self.rescue.path}: when the database is back, "
             f"file them with: kaleyra-ledger file {self.rescue.path}"
         )
+        log.error("%s", self._stopped_by)
 
     def _not_asked(self, numbers: Iterable[str]) -> None:
         for number in numbers:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_kaleyra.api.client import KaleyraClient
     from airflow_provider_kaleyra.api.models import Answer
+    from airflow_provider_kaleyra.enrichment.run import Enrichment
 
 
 class EnrichmentOperator(BaseOperator):
@@ -70,6 +71,7 @@ class EnrichmentOperator(BaseOperator):
     ui_color = "#e3f4f1"
 
     kind: ClassVar[Kind]
+    _enrichment: Enrichment | None = None
     default_batch_size: ClassVar[int]
     least_batch: ClassVar[int] = 1
 
@@ -158,7 +160,9 @@ class EnrichmentOperator(BaseOperator):
         try:
             client = KaleyraHook(self.kaleyra_conn_id).get_conn()
             service = _Service(client, self._ask(client))
-            enrichment = assemble(self._job(), self.kind, run, service, self.least_batch, store)
+            self._enrichment = enrichment = assemble(
+                self._job(), self.kind, run, service, self.least_batch, store
+            )
             try:
                 summary = enrichment.execute()
             finally:
@@ -175,6 +179,11 @@ class EnrichmentOperator(BaseOperator):
         if isinstance(enrichment.output, ListOutput):
             return enrichment.output.rows()
         return summary.as_dict()
+
+    def on_kill(self) -> None:
+        """Ask nothing more; what is in flight is still awaited and filed."""
+        if self._enrichment is not None:
+            self._enrichment.stop()
 
 
 @dataclass(frozen=True)

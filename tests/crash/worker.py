@@ -1,4 +1,4 @@
-"""A task process that can be killed at a chosen moment; forked from a server that has imported all it needs."""
+"""A task process that can be killed at a chosen moment, forked from a server that has all its imports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 import airflow_provider_kaleyra.enrichment.assemble
-import airflow_provider_kaleyra.hooks.kaleyra
+import airflow_provider_kaleyra.hooks.kaleyra  # noqa: F401
 from airflow_provider_kaleyra.api.transport import Transport
 from airflow_provider_kaleyra.enrichment.ledger import Ledger
 from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator

@@ -1,0 +1,187 @@
+"""Runs that end before their time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from airflow_provider_kaleyra.cli import main as kaleyra_ledger
+from airflow_provider_kaleyra.enrichment import run as pipeline
+from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator
+from airflow_provider_kaleyra.sandbox import Sandbox
+from tests.support.airflow_runs import Said, run_task
+from tests.support.databases import Database
+from tests.support.numbers import numbers
+
+PHONES = numbers(30)
+LEDGER = "kaleyra_number_ledger"
+PARAMETERS: dict[str, Any] = {
+    "sql_conn_id": "warehouse",
+    "source_table": "contacts",
+    "number_column": "phone",
+    "result_table": "filed",
+    "batch_size": 2,
+    "max_workers": 2,
+}
+
+
+@pytest.fixture(autouse=True)
+def _latency(sandbox: Sandbox) -> Iterator[None]:
+    sandbox.settings.latency_ms = 50
+    yield
+    sandbox.settings.latency_ms = 0
+
+
+@contextmanager
+def when_requests_have_left(sandbox: Sandbox, count: int, act: Callable[[], None]) -> Iterator[None]:
+    """Act from another thread once so many requests have arrived."""
+
+    def watch() -> None:
+        pause = threading.Event()
+        while len(sandbox.account.requests) < count:
+            pause.wait(0.005)
+        act()
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    yield
+    watching.join()
+
+
+class Gone:
+    """A database that can be taken away and brought back."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._file = Path(str(database.engine.url.database))
+        self._hidden = self._file.with_suffix(".hidden")
+
+    def take_away(self) -> None:
+        if self._database.name == "sqlite":
+            self._file.rename(self._hidden)
+            self._file.mkdir()
+        else:
+            name = self._database.engine.url.database
+            self._tell_server(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+            self._tell_server(
+                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+            )
+
+    def bring_back(self) -> None:
+        if self._database.name == "sqlite":
+            self._file.rmdir()
+            self._hidden.rename(self._file)
+        else:
+            self._tell_server(f'ALTER DATABASE "{self._database.engine.url.database}" ALLOW_CONNECTIONS true')
+        self._database.engine.dispose()
+
+    def _tell_server(self, statement: str) -> None:
+        url = self._database.engine.url.set(database="postgres")
+        server = create_engine(url, isolation_level="AUTOCOMMIT", future=True)
+        with server.connect() as connection:
+            connection.execute(text(statement))
+        server.dispose()
+
+
+def statuses(database: Database, table: str) -> dict[str, str]:
+    rows = database.rows(f"SELECT phone_number, status FROM {table}")
+    return {row["phone_number"]: row["status"] for row in rows}
+
+
+def test_a_task_that_is_told_to_end_files_what_it_asked_and_the_next_run_begins_there(
+    sandbox: Sandbox, database: Database
+) -> None:
+    database.contacts(PHONES)
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        with when_requests_have_left(sandbox, 4, lambda: os.kill(os.getpid(), signal.SIGTERM)):
+            ran = run_task(NumberLookupOperator, **PARAMETERS)
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+    bought = sandbox.account.purchases["number"]
+    assert ran.state == "failed"
+    assert 8 <= len(bought) < len(PHONES)
+    assert statuses(database, "filed") == statuses(database, LEDGER) == dict.fromkeys(bought, "ok")
+    assert ran.summary is not None
+    assert (ran.summary["ok"], ran.summary["not_asked"]) == (len(bought), len(PHONES) - len(bought))
+
+    run_task(NumberLookupOperator, **PARAMETERS)
+    assert sandbox.account.purchases["number"] == dict.fromkeys(PHONES, 1)
+
+
+def test_a_database_that_comes_back_is_waited_for(
+    sandbox: Sandbox, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.contacts(PHONES)
+    there = Gone(database)
+    waits: list[float] = []
+
+    def back_after_the_second_wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            there.bring_back()
+
+    monkeypatch.setattr(pipeline.time, "sleep", back_after_the_second_wait)
+    with when_requests_have_left(sandbox, 3, there.take_away):
+        ran = run_task(NumberLookupOperator, **PARAMETERS)
+
+    assert ran.state == "success"
+    assert waits == [1, 2]
+    assert sandbox.account.purchases["number"] == dict.fromkeys(PHONES, 1)
+    assert statuses(database, "filed") == dict.fromkeys(PHONES, "ok")
+
+
+def test_answers_that_a_lost_database_cannot_take_are_kept_and_filed_later(
+    sandbox: Sandbox, database: Database, said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(pipeline, "PATIENCE", (0.01,))
+    monkeypatch.setattr(pipeline, "PATIENCE_AT_THE_END", ())
+    database.contacts(PHONES)
+    there = Gone(database)
+    with when_requests_have_left(sandbox, 3, there.take_away):
+        ran = run_task(NumberLookupOperator, **PARAMETERS)
+    there.bring_back()
+
+    (kept,) = (tmp_path / "home" / "kaleyra").glob("*.jsonl")
+    bought = sandbox.account.purchases["number"]
+    assert ran.state == "failed"
+    assert str(kept) in said()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert "requested" in statuses(database, LEDGER).values()
+
+    assert kaleyra_ledger(["file", str(kept)]) == 0
+
+    assert not kept.exists()
+    assert statuses(database, "filed") == statuses(database, LEDGER) == dict.fromkeys(bought, "ok")
+    run_task(NumberLookupOperator, **PARAMETERS)
+    assert sandbox.account.purchases["number"] == dict.fromkeys(PHONES, 1)
+
+
+def test_released_numbers_are_asked_about_again_although_doubts_are_held(
+    sandbox: Sandbox, database: Database, said: Said
+) -> None:
+    database.contacts(PHONES[:2])
+    sandbox.fault("empty")
+    run_task(NumberLookupOperator, **PARAMETERS, max_failed=1)
+    held = run_task(NumberLookupOperator, **PARAMETERS, in_doubt="hold")
+    assert held.summary is not None
+    assert (held.summary["asked"], held.summary["in_doubt"]) == (0, 2)
+    told = said()
+    assert "2 numbers are held" in told
+    assert "kaleyra-ledger release" in told
+
+    assert kaleyra_ledger(["release", "--conn-id", "warehouse", "--api", "number"]) == 0
+
+    ran = run_task(NumberLookupOperator, **PARAMETERS, in_doubt="hold")
+    assert ran.summary is not None
+    assert (ran.summary["asked"], ran.summary["ok"]) == (2, 2)
