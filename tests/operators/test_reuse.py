@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator
 from airflow_provider_kaleyra.operators.rcs import RcsCapabilityOperator
@@ -267,3 +269,58 @@ def test_fewer_than_100_numbers_are_asked_about_singly(
     )
 
     assert len(sandbox.account.requests) == requests
+
+
+def test_a_run_in_which_a_hundredth_is_stale_asks_about_that_and_reads_little_else(
+    sandbox: Sandbox, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phones = numbers(1000)
+    database.contacts(phones)
+    enrich()
+    requests = len(sandbox.account.requests)
+    monkeypatch.setattr("airflow_provider_kaleyra.enrichment.run.CHUNK", 50)
+    pages: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if "FROM contacts" in statement and "LIMIT" in statement:
+            pages.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        assert summary(enrich(), "inputs", "distinct", "asked", "reused") == (1000, 1000, 0, 1000)
+        assert len(sandbox.account.requests) == requests
+        for phone in phones[5::100]:
+            age(database, phone, days=31)
+        assert summary(enrich(), "inputs", "distinct", "asked", "reused") == (1000, 1000, 10, 990)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+    assert [len(request.numbers) for request in sandbox.account.requests[requests:]] == [10]
+    assert len(pages) == 2
+
+
+def test_rows_that_have_their_outcome_are_counted_once_with_new_spellings_of_their_numbers(
+    sandbox: Sandbox, database: Database
+) -> None:
+    database.contacts(TEN)
+    enrich()
+    database.execute("UPDATE contacts SET phone = :phone WHERE id = 1", {"phone": spelled(TEN[1])})
+
+    ran = enrich()
+
+    assert summary(ran, "inputs", "distinct", "asked", "reused") == (10, 9, 0, 10)
+    assert len(database.rows("SELECT * FROM filed")) == 11
+
+
+def test_numbers_are_read_anew_where_a_setting_that_says_how_has_changed(
+    sandbox: Sandbox, database: Database
+) -> None:
+    database.contacts([TEN[0][2:]])
+    enrich(default_region="US")
+    assert database.rows("SELECT phone_number FROM filed") == [{"phone_number": TEN[0]}]
+
+    enrich()
+
+    assert database.rows("SELECT phone_number, reason FROM filed") == [
+        {"phone_number": None, "reason": "no_country_code"}
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -31,12 +32,14 @@ class TaskRun:
     rendered: dict[str, Any]
 
 
-def run(make_tasks: Callable[[], Any], dag_id: str | None = None) -> dict[str, TaskRun]:
+def run(
+    make_tasks: Callable[[], Any], dag_id: str | None = None, logical_date: datetime | None = None
+) -> dict[str, TaskRun]:
     """Run a DAG with the tasks that `make_tasks` creates; give what became of each by `id` or `id/0`."""
     with DAG(dag_id or f"dag_{uuid4().hex[:8]}") as dag:
         make_tasks()
     _sync(dag)
-    dag_run = dag.test()
+    dag_run = dag.test(logical_date=logical_date) if logical_date else dag.test()
     found = {}
     for ti in dag_run.get_task_instances():
         name = ti.task_id if ti.map_index < 0 else f"{ti.task_id}/{ti.map_index}"

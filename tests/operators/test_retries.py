@@ -1,0 +1,205 @@
+"""What Airflow's own retries cost, and when there are any."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_kaleyra import retries
+from airflow_provider_kaleyra.api.models import NumberLookup
+from airflow_provider_kaleyra.enrichment.checkpoint import Checkpoints
+from airflow_provider_kaleyra.enrichment.database import engine_of
+from airflow_provider_kaleyra.enrichment.kinds import NUMBER
+from airflow_provider_kaleyra.enrichment.ledger import Claimed, Ledger, Run, Settled
+from airflow_provider_kaleyra.errors import AuthenticationError, RateLimitedError, ServiceError
+from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator
+from airflow_provider_kaleyra.sandbox import Sandbox
+from tests.support.airflow_runs import run, run_task
+from tests.support.databases import Database
+from tests.support.numbers import numbers
+
+TEN = numbers(10)
+LEDGER = "kaleyra_number_ledger"
+
+with_policies = pytest.mark.skipif(
+    retries.RetryPolicy is None, reason="Airflow before 3.3 has no retry policies and no task state store"
+)
+
+
+@with_policies
+def test_a_retry_without_a_ledger_buys_only_what_has_no_answer_yet(sandbox: Sandbox) -> None:
+    sandbox.fault("missing", number=TEN[3], times=1)
+
+    ran = run_task(
+        NumberLookupOperator, numbers=TEN, batch_size=2, max_failed=0, retries=1, retry_delay=timedelta(0)
+    )
+
+    assert ran.state == "success"
+    assert [row["phone_number"] for row in ran.xcom] == TEN
+    assert {row["status"] for row in ran.xcom} == {"ok"}
+    assert sandbox.account.purchases["number"] == {**dict.fromkeys(TEN, 1), TEN[3]: 2}
+
+
+@with_policies
+def test_a_cleared_task_that_had_succeeded_asks_anew(sandbox: Sandbox) -> None:
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    for _ in range(2):
+        run(lambda: NumberLookupOperator(task_id="task", numbers=TEN[:2]), "cleared", logical_date=when)
+
+    assert sandbox.account.purchases["number"] == dict.fromkeys(TEN[:2], 2)
+
+
+class Store(dict[str, Any]):
+    """A task state store as Airflow's behaves."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = json.loads(json.dumps(value))
+
+    def delete(self, key: str) -> None:
+        del self[key]
+
+
+def test_answers_are_kept_between_tries_in_pieces_of_less_than_64_kb(sandbox: Sandbox) -> None:
+    store = Store()
+    checkpoints = Checkpoints(store)
+    phones = numbers(1000)
+    for start in range(0, len(phones), 7):
+        answers = [
+            Settled.of(
+                Claimed(number, None, datetime.now(UTC)),
+                NumberLookup(phone_number=number, current_operator="x" * 100),
+                NUMBER,
+                Run("task"),
+            )
+            for number in phones[start : start + 7]
+        ]
+        checkpoints.settle(None, answers)
+
+    assert len(store) > 1
+    assert max(len(json.dumps(piece)) for piece in store.values()) < 65_535
+    again = Checkpoints(store)
+    assert set(again.known(None, phones)) == set(phones)
+    again.end()
+    assert store == {}
+
+
+@with_policies
+@pytest.mark.parametrize(
+    ("error", "decision"),
+    [
+        (AuthenticationError("no"), ("fail", None)),
+        (RateLimitedError("later", retry_after=90), ("retry", timedelta(seconds=90))),
+        (RateLimitedError("later"), ("default", None)),
+        (ServiceError("oh"), ("default", None)),
+        (ValueError("oh"), ("default", None)),
+    ],
+)
+def test_the_kind_of_error_decides_whether_and_when_airflow_retries(
+    error: Exception, decision: tuple[str, timedelta | None]
+) -> None:
+    decided = retries.KaleyraRetryPolicy().evaluate(error, 1, 3)
+
+    assert (decided.action.value, decided.retry_delay) == decision
+
+
+@with_policies
+def test_operators_bring_the_policy_mapped_or_not_and_the_users_own_wins() -> None:
+    from airflow.sdk import DAG, ExceptionRetryPolicy
+
+    own = ExceptionRetryPolicy(rules=[])
+    with DAG("policies"):
+        mapped = NumberLookupOperator.partial(task_id="mapped", numbers=TEN).expand(shard=[(0, 1)])
+
+    unmapped = mapped.unmap({"shard": (0, 1)})
+    assert isinstance(unmapped.retry_policy, retries.KaleyraRetryPolicy)
+    assert isinstance(NumberLookupOperator(task_id="x", numbers=TEN).retry_policy, retries.KaleyraRetryPolicy)
+    assert NumberLookupOperator(task_id="y", numbers=TEN, retry_policy=own).retry_policy is own
+
+
+@pytest.fixture
+def ledgers(database: Database) -> tuple[Ledger, Ledger]:
+    """The ledger as a run sees it, and as another run does."""
+    return (
+        Ledger(engine_of("warehouse"), NUMBER, Run("dag/task/run")),
+        Ledger(engine_of("warehouse"), NUMBER, Run("other/task/run")),
+    )
+
+
+def claim(ledger: Ledger) -> list[str]:
+    with ledger.writing() as connection:
+        return [claimed.phone_number for claimed in ledger.claim(connection, TEN)]
+
+
+def asked(database: Database, ago: timedelta) -> None:
+    then = datetime.now(UTC) - ago
+    database.execute(
+        f"UPDATE {LEDGER} SET asked_at = :then",
+        {"then": then if database.name == "postgres" else then.replace(tzinfo=None)},
+    )
+
+
+def test_a_live_claim_of_another_run_is_left_alone(
+    ledgers: tuple[Ledger, Ledger], database: Database
+) -> None:
+    mine, others = ledgers
+    assert claim(others) == TEN
+    asked(database, timedelta(minutes=59))
+
+    assert claim(mine) == []
+
+
+def test_another_runs_claim_is_dead_when_its_lease_is_over(
+    ledgers: tuple[Ledger, Ledger], database: Database
+) -> None:
+    mine, others = ledgers
+    assert claim(others) == TEN
+    asked(database, timedelta(minutes=61))
+
+    assert claim(mine) == TEN
+    assert database.rows(f"SELECT DISTINCT purchases FROM {LEDGER}") == [{"purchases": 2}]
+
+
+def test_a_claim_of_the_runs_own_earlier_try_is_dead_at_once(
+    ledgers: tuple[Ledger, Ledger], database: Database
+) -> None:
+    mine, _ = ledgers
+    assert claim(mine) == TEN
+
+    assert claim(Ledger(engine_of("warehouse"), NUMBER, Run("dag/task/run"))) == TEN
+
+
+def test_a_sibling_among_mapped_tasks_is_no_earlier_try(database: Database) -> None:
+    first, second = (Ledger(engine_of("warehouse"), NUMBER, Run("dag/task/run", n)) for n in range(2))
+    assert claim(first) == TEN
+
+    assert claim(second) == []
+
+
+def test_a_claim_from_a_clock_that_is_ahead_is_alive(
+    ledgers: tuple[Ledger, Ledger], database: Database
+) -> None:
+    mine, others = ledgers
+    assert claim(others) == TEN
+    asked(database, -timedelta(minutes=10))
+
+    assert claim(mine) == []
+
+
+def test_a_workers_wrong_clock_does_not_matter_where_the_database_has_one(
+    ledgers: tuple[Ledger, Ledger], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if database.name == "sqlite":
+        pytest.skip("SQLite has no clock of its own, and its users share a machine")
+    mine, others = ledgers
+
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.now(tz) + timedelta(days=1)
+
+    assert claim(others) == TEN
+    monkeypatch.setattr("airflow_provider_kaleyra.enrichment.tables.datetime", Ahead)
+    assert claim(mine) == []
