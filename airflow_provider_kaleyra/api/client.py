@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from itertools import takewhile
 from typing import TypeVar
@@ -16,6 +17,7 @@ from airflow_provider_kaleyra.api.config import ClientConfig
 from airflow_provider_kaleyra.api.flight import fly
 from airflow_provider_kaleyra.api.gate import Gate
 from airflow_provider_kaleyra.api.models import Answer, DeviceLookup, LookupT, NumberLookup
+from airflow_provider_kaleyra.api.money import share
 from airflow_provider_kaleyra.api.retry import wait_before_retry
 from airflow_provider_kaleyra.api.transport import MOST_CONNECTIONS, Transport
 from airflow_provider_kaleyra.errors import (
@@ -106,8 +108,12 @@ class KaleyraClient:
             InvalidNumberError("Kaleyra counts this number as invalid")
             if refused
             else MissingFromAnswerError("Kaleyra's answer does not mention this number"),
-        )
-        return Answer((*parsed.lookups.values(), *left_out.lookups), parsed.ignored, parsed.price)
+        ).lookups
+        if parsed.price is not None and left_out and not parsed.lookups:
+            # A price without an answer was paid all the same, and has to be in somebody's books.
+            shares = share(parsed.price, len(left_out))
+            left_out = tuple(map(lambda lookup, part: replace(lookup, price=part), left_out, shares))
+        return Answer((*parsed.lookups.values(), *left_out), parsed.ignored, parsed.price)
 
     def lookup_devices(
         self, numbers: Iterable[str], *, batch_size: int = wire.BULK_MOST, max_workers: int = 8

@@ -63,6 +63,7 @@ _TABLE = """
 55  BR 724 Vivo 06 4|Claro 05 3|TIM 02 3
 971 AE 424 Etisalat 02 3|du 03 2
 65  SG 525 Singtel 01 4|M1 03 2|StarHub 05 2
+46  SE 240 Telia 01 4|Tele2 07 3|Telenor 08 2
 27  ZA 655 Vodacom 01 4|MTN 10 3|Cell_C 07 1|Telkom 02 2
 """
 

@@ -206,7 +206,7 @@ def test_timeout_bounds_a_dripping_answer_over_tls_too(tls: ssl.SSLContext, cert
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed_and_the_key_stays_here(
+def test_law_6_a_redirect_is_not_followed_and_the_key_stays_here(
     client: KaleyraClient, sandbox: Sandbox, status: int
 ) -> None:
     with Sandbox(sid=sandbox.sid, api_key=sandbox.api_key) as other:

@@ -271,9 +271,10 @@ def test_fewer_than_100_numbers_are_asked_about_singly(
     assert len(sandbox.account.requests) == requests
 
 
-def test_a_run_in_which_a_hundredth_is_stale_asks_about_that_and_reads_little_else(
+def test_law_10_cost_follows_change(
     sandbox: Sandbox, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A run in which a hundredth is stale asks about that, and reads little else."""
     phones = numbers(1000)
     database.contacts(phones)
     enrich()
