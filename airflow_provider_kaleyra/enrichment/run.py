@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from airflow_provider_kaleyra.api.batches import batches
 from airflow_provider_kaleyra.api.flight import Flight
 from airflow_provider_kaleyra.api.models import Answer, Lookup
+from airflow_provider_kaleyra.enrichment.filing import Filing
 from airflow_provider_kaleyra.enrichment.kinds import Kind
 from airflow_provider_kaleyra.enrichment.ledger import Claimed, Memory, Run, Settled
 from airflow_provider_kaleyra.enrichment.plan import Input, Reading, by_number, in_shard
@@ -27,11 +28,6 @@ from airflow_provider_kaleyra.errors import ConfigurationError, FilingError, Not
 log = logging.getLogger(__name__)
 
 REPORT_EVERY = 10.0
-
-PATIENCE = (1.0, 2.0, 4.0, 8.0, 15.0)
-"""Seconds to wait for a database that is gone before paid answers are kept in a file,"""
-PATIENCE_AT_THE_END = (0.5, 1.0)
-"""and when the run has been told to end: Airflow kills it soon after."""
 
 InFlight = Flight[list[Claimed], Answer[Any]]
 Pair = tuple[Input, Mapping[str, Any]]
@@ -94,7 +90,7 @@ class Enrichment:
         self._answered = 0
         self._held = 0
         self._stopped_by: BaseException | None = None
-        self._ending = False
+        self._filing = Filing(self.memory, self.output, self.rescue)
         self._spent_up = False
         self._scratch = Scratch()
         self._reported = time.monotonic()
@@ -110,8 +106,9 @@ class Enrichment:
             try:
                 rows = self.source.rows()
                 self._ask_all(flight)
-                self._look_elsewhere()
-                self._count_skipped(rows)
+                if not self._stopped_by:
+                    self._look_elsewhere()
+                    self._count_skipped(rows)
             except FilingError as error:
                 self._stopped_by = error
             finally:
@@ -123,15 +120,17 @@ class Enrichment:
 
     def stop(self) -> None:
         """Ask nothing more; :meth:`execute` files what comes back and raises. Safe in a signal handler."""
-        self._ending = True
-        self._stopped_by = self._stopped_by or StoppedError(
-            "The task was told to end: what had been asked is filed, the rest is not asked"
-        )
+        message = "The task was told to end: what had been asked is filed, the rest is not asked"
+        self._stop(self._stopped_by or StoppedError(message))
+
+    def _stop(self, reason: BaseException) -> None:
+        self._stopped_by = reason
+        self._filing.ending = True
         self.service.stop()
 
     def _end(self, flight: InFlight) -> None:
         """Let nothing leave any more, and file what comes back of what has left."""
-        self._ending = True
+        self._filing.ending = True
         self.service.stop()
         while len(flight):
             self._settle(flight, timeout=None)
@@ -193,7 +192,7 @@ class Enrichment:
                 self._waiting.setdefault(number, []).extend(found)
             if invalid:
                 outcomes = [(item, _invalid(reason, self.run.id)) for item, reason in invalid]
-                self._commit(partial(self.output.file, outcomes=outcomes))
+                self._filing.commit(partial(self.output.file, outcomes=outcomes))
                 self._count(outcomes)
             self._reuse(new)
             self._settle(flight, timeout=0)
@@ -223,7 +222,7 @@ class Enrichment:
                 self._elsewhere.add(number)
         self._held += len(held)
         if others or reused:
-            self._commit(
+            self._filing.commit(
                 lambda connection: self.memory.doubt(connection, held),
                 lambda connection: self.output.file(connection, others + reused),
             )
@@ -249,7 +248,7 @@ class Enrichment:
         if not numbers:
             return []
         claims: list[Claimed] = []
-        self._commit(lambda connection: claims.extend(self.memory.claim(connection, numbers)))
+        self._filing.commit(lambda connection: claims.extend(self.memory.claim(connection, numbers)))
         self._claims |= {claim.phone_number: claim for claim in claims}
         self.summary.asked += len(claims)
         # Another task was quicker with the others; what it has settled already is reused.
@@ -281,7 +280,10 @@ class Enrichment:
                     unsent.append(claim)
             if answer.ignored:
                 log.warning("An answer held %d records that nobody asked for; ignored.", answer.ignored)
-        self._write(settled, unsent)
+        inputs = [self._waiting[item.outcome["phone_number"]] for item in settled]
+        if kept := self._filing.settle(settled, inputs, unsent):
+            # Nothing more is asked: what comes back could not be filed either.
+            self._stop(kept)
         flight.forget(landed)
         for item in settled:
             number = item.outcome["phone_number"]
@@ -298,48 +300,7 @@ class Enrichment:
 
     def _unsent(self, lookup: Lookup) -> bool:
         """Whether a request was only kept from leaving because the run ends."""
-        return self._ending and lookup.reason == NothingSentError.lookup_reason
-
-    def _commit(self, *writes: Callable[[Any], None]) -> None:
-        """Write in one transaction, again after a while if the database is gone or busy."""
-        for patience in (*(PATIENCE_AT_THE_END if self._ending else PATIENCE), None):
-            try:
-                with self.memory.writing() as connection:
-                    for write in writes:
-                        write(connection)
-            except FilingError as error:
-                if patience is None or not error.temporary:
-                    raise
-                log.warning("Could not be filed, next try in %.1f s: %s", patience, error)
-                time.sleep(patience)
-            else:
-                return
-
-    def _write(self, settled: list[Settled], unsent: list[Claimed]) -> None:
-        """Commit outcomes; what the database does not take is kept in a file, and the run stops."""
-        inputs = [self._waiting[item.outcome["phone_number"]] for item in settled]
-        outcomes = [(raw, item.outcome) for item, raws in zip(settled, inputs, strict=True) for raw in raws]
-        try:
-            self._commit(
-                lambda connection: self.memory.settle(connection, settled),
-                lambda connection: self.memory.release(connection, unsent),
-                lambda connection: self.output.file(connection, outcomes),
-            )
-        except FilingError as error:
-            self._keep(settled, inputs, error)
-
-    def _keep(self, settled: list[Settled], inputs: list[list[Input]], error: FilingError) -> None:
-        if self.rescue is None:
-            raise error
-        self.rescue.keep(settled, inputs)
-        # Nothing more is asked: what comes back could not be filed either.
-        self._ending = True
-        self.service.stop()
-        self._stopped_by = FilingError(
-            f"{error}. Paid answers are kept in {self.rescue.path}: when the database is back, "
-            f"file them with: kaleyra-ledger file {self.rescue.path}"
-        )
-        log.error("%s", self._stopped_by)
+        return self._filing.ending and lookup.reason == NothingSentError.lookup_reason
 
     def _not_asked(self, numbers: Iterable[str]) -> None:
         for number in numbers:

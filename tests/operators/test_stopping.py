@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from airflow_provider_kaleyra.cli import main as kaleyra_ledger
-from airflow_provider_kaleyra.enrichment import run as pipeline
+from airflow_provider_kaleyra.enrichment import filing
 from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator
 from airflow_provider_kaleyra.sandbox import Sandbox
 from tests.support.airflow_runs import Said, run_task
@@ -130,7 +130,7 @@ def test_a_database_that_comes_back_is_waited_for(
         if len(waits) == 2:
             there.bring_back()
 
-    monkeypatch.setattr(pipeline.time, "sleep", back_after_the_second_wait)
+    monkeypatch.setattr(filing.time, "sleep", back_after_the_second_wait)
     with when_requests_have_left(sandbox, 3, there.take_away):
         ran = run_task(NumberLookupOperator, **PARAMETERS)
 
@@ -144,8 +144,8 @@ def test_answers_that_a_lost_database_cannot_take_are_kept_and_filed_later(
     sandbox: Sandbox, database: Database, said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(pipeline, "PATIENCE", (0.01,))
-    monkeypatch.setattr(pipeline, "PATIENCE_AT_THE_END", ())
+    monkeypatch.setattr(filing, "PATIENCE", (0.01,))
+    monkeypatch.setattr(filing, "PATIENCE_AT_THE_END", ())
     database.contacts(PHONES)
     there = Gone(database)
     with when_requests_have_left(sandbox, 3, there.take_away):
