@@ -106,7 +106,7 @@ def build_lookup_details(config: ClientConfig, lookup_id: str) -> Request:
 def _e164(number: str) -> str:
     # A comma in a path would buy a second number, a missing country code a stranger's data.
     if not re.fullmatch(r"\+[1-9][0-9]{6,14}", number):
-        raise NotE164Error("A number must be written as E.164, such as +14155550100; this one was not sent")
+        raise NotE164Error("A number must be E.164, a plus and 7 to 15 digits: this one was not sent")
     return number
 
 

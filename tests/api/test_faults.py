@@ -187,13 +187,13 @@ def test_nothing_sent_ends_as_failed_and_was_not_bought(client: KaleyraClient, s
 
 @pytest.mark.parametrize("told", ["seconds", "date"])
 def test_429_is_waited_out_as_told(client: KaleyraClient, sandbox: Sandbox, told: str) -> None:
-    again = datetime.now(UTC) + timedelta(seconds=2)
+    again = datetime.now(UTC) + timedelta(seconds=1.3)
     sandbox.fault("429", retry_after=1 if told == "seconds" else again)
     lookups = list(client.lookup_numbers(SIX))
     refused, answered = (request.at for request in sandbox.account.requests)
 
     assert {lookup.status for lookup in lookups} == {"ok"}
-    assert answered - refused >= 0.95
+    assert told == "date" or answered - refused >= 0.95
     assert told == "seconds" or answered >= int(again.timestamp()) - 0.05
 
 
