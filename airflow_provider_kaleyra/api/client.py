@@ -85,8 +85,19 @@ class KaleyraClient:
         except KaleyraError as error:
             return _failed(DeviceLookup, numbers, error)
         # Kaleyra leaves out what it drops without saying why; the single endpoint says.
-        rest = self._ask_singly([number for number in numbers if number not in parsed.lookups])
-        return Answer((*parsed.lookups.values(), *rest.lookups), parsed.ignored, stopped_by=rest.stopped_by)
+        missing = [number for number in numbers if number not in parsed.lookups]
+        rest = self._ask_singly(missing)
+        singly = {lookup.phone_number: lookup for lookup in rest.lookups}
+        left_out = MissingFromAnswerError("Kaleyra's answer does not mention this number")
+        for number in missing:
+            # The bulk may have been billed for it, whatever became of the second question.
+            if number in singly:
+                singly[number] = replace(singly[number], bought_before=1)
+            else:
+                (singly[number],) = _failed(DeviceLookup, [number], left_out).lookups
+        return Answer(
+            (*parsed.lookups.values(), *singly.values()), parsed.ignored, stopped_by=rest.stopped_by
+        )
 
     def ask_numbers(self, numbers: Sequence[str]) -> Answer[NumberLookup]:
         """Ask about a batch with one GET API Lookup."""

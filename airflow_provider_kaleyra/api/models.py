@@ -24,6 +24,14 @@ class Lookup:
     response_code: str | None = None
     error_message: str | None = None
 
+    bought_before: int = field(default=0, repr=False)
+    """Questions about this number in an earlier request that may have been billed, and did not answer."""
+
+    @property
+    def purchases(self) -> int:
+        """How often the number was, or may have been, bought to get this outcome."""
+        return self.bought_before + self.may_have_cost
+
     @property
     def may_have_cost(self) -> bool:
         """Whether the question was, or may have been, paid for."""

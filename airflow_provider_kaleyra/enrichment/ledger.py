@@ -96,7 +96,7 @@ class Settled:
         }
         before = claimed.before or {"purchases": 0, "spent": Decimal(0)}
         price = getattr(lookup, "price", None) or Decimal(0)
-        return cls(outcome, price, before["purchases"] + lookup.may_have_cost, before["spent"] + price)
+        return cls(outcome, price, before["purchases"] + lookup.purchases, before["spent"] + price)
 
 
 class Memory(Protocol):

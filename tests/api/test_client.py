@@ -309,7 +309,10 @@ def test_a_channel_that_goes_off_after_a_bulk_loses_no_answer(
     single = mocked.get(mocking.ANY, [{"json": last}, {"json": off, "status_code": status}])
     lookups = cloud.lookup_devices(asked)
 
-    assert [found.phone_number for found in islice(lookups, 101)] == asked[:101]
+    given = list(islice(lookups, 103))
+    assert [found.phone_number for found in given] == asked
+    assert [(found.status, found.reason) for found in given[101:]] == [("failed", "missing_from_answer")] * 2
+    assert {found.purchases for found in given[101:]} == {1}
     with pytest.raises(errors.RcsChannelDisabledError):
         next(lookups)
     assert single.call_count == 2

@@ -112,6 +112,8 @@ def test_a_number_that_a_bulk_answer_leaves_out_is_looked_up_singly(
 
     assert database.rows("SELECT DISTINCT status FROM filed") == [{"status": "ok"}]
     assert [(r.endpoint, len(r.numbers)) for r in sandbox.account.requests] == [("bulk", 100), ("single", 1)]
+    ledger = database.rows("SELECT phone_number, purchases FROM kaleyra_rcs_ledger")
+    assert {row["phone_number"]: row["purchases"] for row in ledger} == sandbox.account.purchases["rcs"]
 
 
 def test_what_was_spent_adds_up_to_what_was_charged_after_faults_and_reruns(
