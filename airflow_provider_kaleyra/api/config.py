@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -189,7 +189,17 @@ def _verify(value: object) -> bool | str:
     return text
 
 
-def _proxies(value: object, urls: Iterable[str]) -> dict[str, str]:
+def _proxies(value: object, urls: Sequence[str]) -> dict[str, str]:
+    proxies = _read_proxies(value, urls)
+    if any(url.startswith("http://") for url in urls):
+        # What goes to loopback is not encrypted, and must not leave the machine by way of a proxy either.
+        hosts = (urlsplit(url if "://" in url else f"//{url}").hostname or "" for url in proxies.values())
+        if not all(map(_is_loopback, hosts)):
+            raise _refuse("extra proxies", "would carry the API key readable: a plain http host takes none")
+    return proxies
+
+
+def _read_proxies(value: object, urls: Sequence[str]) -> dict[str, str]:
     if isinstance(value, str) and value.strip() == "environment":
         return _environment_proxies(urls)
     if isinstance(value, str) and value.lstrip().startswith("{"):

@@ -275,3 +275,11 @@ def test_whatever_stands_in_a_connection_is_read_or_refused_without_the_key(
 
 def test_configs_of_equal_values_are_equal() -> None:
     assert parse(json.loads('{"timeout": "5"}')) == replace(parse(), timeout=5.0)
+
+
+def test_law_6_the_key_does_not_leave_the_machine_through_a_proxy_of_a_loopback_host() -> None:
+    with pytest.raises(ConfigurationError, match="extra proxies"):
+        parse(host="http://127.0.0.1:8700", extra={"proxies": {"http": "http://proxy.example:3128"}})
+
+    config = parse(host="http://127.0.0.1:8700", extra={"proxies": {"http": "http://127.0.0.1:3128"}})
+    assert config.proxies == {"http": "http://127.0.0.1:3128"}
