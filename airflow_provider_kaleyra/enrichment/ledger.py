@@ -59,11 +59,13 @@ class Known:
 
 @dataclass(frozen=True)
 class Claimed:
-    """A number that this run may now ask about, and its ledger row as it was before."""
+    """A number that this run may now ask about, its ledger row as it was before, and what it has come to."""
 
     phone_number: str
     before: Mapping[str, Any] | None
     asked_at: datetime
+    purchases: int = 0
+    spent: Decimal = Decimal(0)
     started: float = field(default_factory=time.monotonic)
 
     def now(self) -> datetime:
@@ -94,9 +96,8 @@ class Settled:
             "asked_at": claimed.asked_at,
             "answered_at": claimed.now() if lookup.status in ANSWERED else None,
         }
-        before = claimed.before or {"purchases": 0, "spent": Decimal(0)}
         price = getattr(lookup, "price", None) or Decimal(0)
-        return cls(outcome, price, before["purchases"] + lookup.purchases, before["spent"] + price)
+        return cls(outcome, price, claimed.purchases + lookup.purchases, claimed.spent + price)
 
 
 class Memory(Protocol):
@@ -217,7 +218,7 @@ class Ledger:
             self.table.c.asked_at == now,
         )
         return [
-            Claimed(row.phone_number, before.get(row.phone_number), now)
+            Claimed(row.phone_number, before.get(row.phone_number), now, row.purchases - 1, row.spent)
             for row in self._select(connection, wanted, where=mine)
         ]
 
@@ -227,10 +228,10 @@ class Ledger:
 
     def doubt(self, connection: Connection, numbers: Collection[str]) -> None:
         """Put dead claims in doubt by word, where a person can find and clear them."""
+        dead = and_(self.table.c.status == REQUESTED, ~self._elsewhere(clock(connection)))
         for part in _parts(list(numbers)):
-            connection.execute(
-                self.table.update().where(self.table.c.phone_number.in_(part)).values(status="in_doubt")
-            )
+            these = self.table.c.phone_number.in_(part)
+            connection.execute(self.table.update().where(these, dead).values(status="in_doubt"))
 
     def settle(self, connection: Connection, settled: Sequence[Settled]) -> None:
         """File what became of claimed numbers.

@@ -13,17 +13,22 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from airflow.providers_manager import ProvidersManager
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-import airflow_provider_kaleyra.enrichment.assemble
-import airflow_provider_kaleyra.hooks.kaleyra  # noqa: F401
+import airflow_provider_kaleyra.enrichment.assemble  # noqa: F401
+from airflow_provider_kaleyra import phone
 from airflow_provider_kaleyra.api.transport import Transport
 from airflow_provider_kaleyra.enrichment.ledger import Ledger
 from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator
 from airflow_provider_kaleyra.operators.rcs import RcsCapabilityOperator
 
 OPERATORS = {"rcs": RcsCapabilityOperator, "number": NumberLookupOperator}
+# What a process loads when it first reads a number or a connection, loaded once for all.
+phone.read("+12015550123")
+HOOKS = [ProvidersManager().hooks[kind] for kind in ("sqlite", "postgres", "kaleyra")]
+
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.crash.worker"])
 
