@@ -80,14 +80,10 @@ def assemble(
             max_age=job.max_age,
             hold=job.in_doubt == "hold",
         )
-        if (
-            isinstance(source, TableSource)
-            and isinstance(output, TableOutput)
-            and together
-            and not job.shard
-            and can_compare(source.number)
-        ):
-            source.skip(Fresh(output.table, memory, job.write_back or {}))
+        if isinstance(source, TableSource) and isinstance(output, TableOutput) and together and not job.shard:
+            fresh = Fresh(output.table, memory, job.write_back or {})
+            if can_compare(source.table, source.number, fresh):
+                source.skip(fresh)
         rescue = Rescue(kind.name, run, result_conn_id, job.result_table, rescue_folder())
     return Enrichment(
         kind=kind,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import String, Table, and_, cast
+from sqlalchemy import Boolean, Enum, Integer, String, Table, and_, cast
 from sqlalchemy.sql import ColumnElement, FromClause
 
 from airflow_provider_kaleyra.enrichment.ledger import Ledger
@@ -46,6 +46,14 @@ class Fresh:
         )
 
 
-def can_compare(number: ColumnElement[Any]) -> bool:
-    """Tell whether a column of numbers is text, as ``raw_number`` is."""
-    return isinstance(number.type, String)
+def can_compare(source: Table, number: ColumnElement[Any], fresh: Fresh) -> bool:
+    """Tell whether every database can compare the columns in question: text with text, and so on."""
+    pairs = [(number.type, fresh.result.c.raw_number.type)]
+    pairs += [
+        (source.c[column].type, fresh.result.c[field].type) for column, field in fresh.write_back.items()
+    ]
+    return all(
+        any(isinstance(mine, kind) and isinstance(ours, kind) for kind in (String, Boolean, Integer))
+        and not isinstance(mine, Enum)
+        for mine, ours in pairs
+    )
