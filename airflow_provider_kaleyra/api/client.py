@@ -90,11 +90,11 @@ class KaleyraClient:
         singly = {lookup.phone_number: lookup for lookup in rest.lookups}
         left_out = MissingFromAnswerError("Kaleyra's answer does not mention this number")
         for number in missing:
-            # The bulk may have been billed for it, whatever became of the second question.
-            if number in singly:
-                singly[number] = replace(singly[number], bought_before=1)
-            else:
+            # What is a number may have been billed in the bulk, whatever became of the second question.
+            if number not in singly:
                 (singly[number],) = _failed(DeviceLookup, [number], left_out).lookups
+            elif singly[number].status != "invalid":
+                singly[number] = replace(singly[number], bought_before=1)
         return Answer(
             (*parsed.lookups.values(), *singly.values()), parsed.ignored, stopped_by=rest.stopped_by
         )
