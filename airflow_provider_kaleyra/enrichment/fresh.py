@@ -48,12 +48,15 @@ class Fresh:
 
 def can_compare(source: Table, number: ColumnElement[Any], fresh: Fresh) -> bool:
     """Tell whether every database can compare the columns in question: text with text, and so on."""
-    pairs = [(number.type, fresh.result.c.raw_number.type)]
-    pairs += [
+    written = [
         (source.c[column].type, fresh.result.c[field].type) for column, field in fresh.write_back.items()
     ]
-    return all(
-        any(isinstance(mine, kind) and isinstance(ours, kind) for kind in (String, Boolean, Integer))
-        and not isinstance(mine, Enum)
-        for mine, ours in pairs
+    return _is_text(number.type) and all(
+        (_is_text(theirs) and _is_text(ours))
+        or any(isinstance(theirs, kind) and isinstance(ours, kind) for kind in (Boolean, Integer))
+        for theirs, ours in written
     )
+
+
+def _is_text(kind: Any) -> bool:
+    return isinstance(kind, String) and not isinstance(kind, Enum)
