@@ -28,6 +28,8 @@ EXTRAS = frozenset(
         "rcs_host",
         "timeout",
         "requests_per_second",
+        "burst",
+        "shared_limit",
         "verify",
         "proxies",
         "lookup_details_path",
@@ -40,6 +42,8 @@ class ClientConfig:
     """What a client needs to know of an account; :meth:`parse` makes one from a connection's values.
 
     ``timeout`` is the seconds to wait for an answer, ``verify`` and ``proxies`` are as in requests.
+    ``requests_per_second`` holds over any second and all threads; ``burst`` is how many of them may leave at
+    once after a pause, ``shared_limit`` where other processes count theirs.
     """
 
     sid: str
@@ -48,6 +52,8 @@ class ClientConfig:
     rcs_url: str
     timeout: float = DEFAULT_TIMEOUT
     requests_per_second: float | None = None
+    burst: int = 1
+    shared_limit: str | None = field(default=None, repr=False)
     verify: bool | str = True
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     lookup_details_path: str = DEFAULT_DETAILS_PATH
@@ -76,6 +82,9 @@ class ClientConfig:
                 ", ".join(unknown),
                 ", ".join(sorted(EXTRAS)),
             )
+        for name in ("burst", "shared_limit"):
+            if name in given and "requests_per_second" not in given:
+                raise _refuse(f"extra {name}", "says nothing without the extra requests_per_second")
         pod = _pod(given.get("pod"), "pod")
         rcs_pod = _pod(given.get("rcs_pod"), "rcs_pod") or DEFAULT_RCS_POD
         number_host = (host or "").strip() or (f"api.{pod}.kaleyra.io" if pod else "api.kaleyra.io")
@@ -93,6 +102,8 @@ class ClientConfig:
                 if "requests_per_second" in given
                 else None
             ),
+            burst=_burst(given.get("burst", 1)),
+            shared_limit=_shared_limit(given.get("shared_limit")),
             verify=_verify(given.get("verify", True)),
             proxies=_proxies(given.get("proxies", {}), (number_url, rcs_url)),
             lookup_details_path=_details_path(given.get("lookup_details_path", DEFAULT_DETAILS_PATH)),
@@ -127,6 +138,36 @@ def _positive(value: object, name: str) -> float:
     if not 1e-6 <= number <= 1e6:
         raise _refuse(f"extra {name}", f"must be a number greater than 0 and up to a million, not {value!r}")
     return number
+
+
+def _burst(value: object) -> int:
+    number = _positive(value, "burst")
+    if not number.is_integer():
+        raise _refuse("extra burst", f"must be a whole number of requests, not {value!r}")
+    return int(number)
+
+
+def _shared_limit(value: object) -> str | None:
+    if value is None:
+        return None
+    text = str(value).strip()
+    if re.fullmatch(r"(rediss?|unix|postgres(ql)?)://[!-~]+", text):
+        if _has_readable_port(text):
+            return text
+    elif text.startswith("/") and os.path.isdir(os.path.dirname(text)):  # noqa: PTH112, PTH120 (as verify)
+        return text
+    # It may hold a password, and is not shown.
+    raise _refuse(
+        "extra shared_limit",
+        "must be a redis:// or postgresql:// URL, or the whole path of a SQLite file in a folder that exists",
+    )
+
+
+def _has_readable_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def _base_url(host: str, name: str, *, port: int | str | None = None, scheme: str | None = None) -> str:

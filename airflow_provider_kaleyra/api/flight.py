@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -22,10 +23,13 @@ class Flight(Generic[Batch, Result]):
         self._max_workers = max_workers
         self._pool = ThreadPoolExecutor(max_workers, thread_name_prefix="kaleyra")
         self._waiting: dict[Future[Result], Batch] = {}
+        self._landing = threading.Event()
 
     def submit(self, batch: Batch) -> None:
         """Start asking a batch."""
-        self._waiting[self._pool.submit(self._ask, batch)] = batch
+        future = self._pool.submit(self._ask, batch)
+        self._waiting[future] = batch
+        future.add_done_callback(lambda _: self._landing.set())
 
     @property
     def full(self) -> bool:
@@ -37,8 +41,16 @@ class Flight(Generic[Batch, Result]):
 
         :param timeout: seconds to wait for the first one; 0 not to wait, ``None`` for as long as it takes.
         """
-        done, _ = wait(self._waiting, timeout, FIRST_COMPLETED)
-        return [(batch, future) for future, batch in self._waiting.items() if future in done]
+        # `concurrent.futures.wait` would sign up with every one of them, for each that lands.
+        self._landing.clear()
+        landed = self._done()
+        if not landed and self._waiting and timeout != 0:
+            self._landing.wait(timeout)
+            landed = self._done()
+        return landed
+
+    def _done(self) -> list[tuple[Batch, Future[Result]]]:
+        return [(batch, future) for future, batch in self._waiting.items() if future.done()]
 
     def forget(self, landed: Iterable[tuple[Batch, Future[Result]]]) -> None:
         """Drop batches whose results are safe."""

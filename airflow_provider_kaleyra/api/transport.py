@@ -14,6 +14,7 @@ from typing import Any
 import pendulum
 import requests
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
@@ -90,6 +91,16 @@ class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self._pools
+        self._ways: dict[str, Any] = {}
+
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
+    ) -> Any:
+        # All requests of a session have the same proxies and the same TLS: the way to a host stays the same.
+        host = str(request.url).split("/", 3)[2]
+        if host not in self._ways:
+            self._ways[host] = super().get_connection_with_tls_context(request, *args, **kwargs)
+        return self._ways[host]
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(*args, **kwargs)
@@ -130,14 +141,18 @@ class Transport:
 
     def __init__(self, config: ClientConfig) -> None:
         _MaskNumbers.install()
-        self._timeout = config.timeout
         self._key = config.api_key.encode()
         self._session = requests.Session()
         # Neither proxies nor a .netrc of the environment: what is used stands in the connection.
         self._session.trust_env = False
-        self._session.verify = config.verify
-        self._session.proxies = dict(config.proxies)
-        self._session.headers.update(key_header(config.api_key))
+        self._headers: dict[str, Any] = {**self._session.headers, **key_header(config.api_key)}
+        self._sending: dict[str, Any] = {
+            "timeout": (CONNECT_TIMEOUT, config.timeout),
+            "verify": config.verify,
+            "proxies": dict(config.proxies),
+            "allow_redirects": False,
+            "stream": True,
+        }
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         adapter = _Adapter(pool_maxsize=MOST_CONNECTIONS, max_retries=Retry(0, read=False))
         self._session.mount("https://", adapter)
@@ -151,15 +166,7 @@ class Transport:
         """
         _leaving.begun = False
         try:
-            with self._session.request(
-                request.method,
-                request.url,
-                headers=dict(request.headers),
-                data=request.body,
-                timeout=(CONNECT_TIMEOUT, self._timeout),
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
+            with self._session.send(self._prepared(request), **self._sending) as answer:
                 body = self._without_key(_read(answer))
                 return Response(answer.status_code, answer.headers, body, pendulum.now("UTC"))
         except (requests.RequestException, HTTPError, HTTPException, OSError) as error:
@@ -171,6 +178,16 @@ class Transport:
             raise AmbiguousOutcomeError(
                 f"The request was sent and its answer was lost: {kind}. It may have been billed"
             ) from None
+
+    def _prepared(self, request: Request) -> requests.PreparedRequest:
+        # `Session.request` would merge the session's settings, and check a URL that is made here, every time:
+        # a third of the CPU that a request costs.
+        prepared = requests.PreparedRequest()
+        prepared.method, prepared.url, prepared.body = request.method, request.url, request.body
+        prepared.headers = CaseInsensitiveDict({**self._headers, **request.headers})
+        prepared.prepare_content_length(request.body)
+        prepared._cookies = self._session.cookies  # type: ignore[attr-defined]
+        return prepared
 
     def _without_key(self, body: bytes) -> bytes:
         # A complaint about a key may quote it, and would be logged and filed. One so short is made up.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import struct
 from dataclasses import dataclass
+from functools import cache
 
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
@@ -99,14 +101,19 @@ def calling_code(e164: str) -> str:
 
 def country_of(e164: str) -> Country:
     """The country of an E.164 number; `ZZ`, unknown, for those without a row in the table."""
-    code = calling_code(e164)
+    return _country_of(e164[:4])
+
+
+@cache
+def _country_of(beginning: str) -> Country:
+    code = calling_code(beginning)
     return COUNTRIES.get(code) or Country(code, "ZZ", _ELSEWHERE)
 
 
-def _draws(e164: str) -> tuple[int, ...]:
+def _draws(e164: str) -> list[int]:
     """Independent numbers in 0..9999, the same on every machine and in every process."""
     digest = hashlib.blake2b(e164.encode("ascii"), digest_size=32).digest()
-    return tuple(int.from_bytes(digest[i : i + 4], "big") % 10_000 for i in range(0, 32, 4))
+    return [drawn % 10_000 for drawn in struct.unpack(">8I", digest)]
 
 
 def subscriber(e164: str) -> Subscriber:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -41,3 +42,9 @@ def connect(sandbox: Sandbox) -> Callable[..., KaleyraClient]:
 @pytest.fixture
 def client(connect: Callable[..., KaleyraClient]) -> KaleyraClient:
     return connect()
+
+
+def most_in_a_second(moments: Iterable[float]) -> int:
+    """Give the most of these moments that lie in any one second."""
+    ordered = sorted(moments)
+    return max(bisect_left(ordered, first + 1) - index for index, first in enumerate(ordered))

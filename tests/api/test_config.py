@@ -155,6 +155,17 @@ def test_unknown_extras_are_warned_of_by_name_and_change_nothing(caplog: pytest.
         ({"extra": {"requests_per_second": 0}}, "requests_per_second"),
         ({"extra": {"requests_per_second": "inf"}}, "requests_per_second"),
         ({"extra": {"requests_per_second": [1]}}, "requests_per_second"),
+        ({"extra": {"burst": 5}}, "burst says nothing without the extra requests_per_second"),
+        ({"extra": {"requests_per_second": 9, "burst": 0}}, "burst"),
+        ({"extra": {"requests_per_second": 9, "burst": 1.5}}, "burst"),
+        ({"extra": {"requests_per_second": 9, "burst": "many"}}, "burst"),
+        ({"extra": {"shared_limit": "redis://cache"}}, "shared_limit says nothing without"),
+        ({"extra": {"requests_per_second": 9, "shared_limit": "mysql://db/x"}}, "shared_limit"),
+        ({"extra": {"requests_per_second": 9, "shared_limit": "redis://cache:port"}}, "shared_limit"),
+        ({"extra": {"requests_per_second": 9, "shared_limit": "redis://"}}, "shared_limit"),
+        ({"extra": {"requests_per_second": 9, "shared_limit": "limit.db"}}, "shared_limit"),
+        ({"extra": {"requests_per_second": 9, "shared_limit": "/no/such/folder/limit.db"}}, "shared_limit"),
+        ({"extra": {"requests_per_second": 9, "shared_limit": ["/tmp/limit.db"]}}, "shared_limit"),
         ({"extra": {"verify": "no"}}, "verify"),
         ({"extra": {"verify": "/no/such/bundle.pem"}}, "verify"),
         ({"extra": {"verify": "x" * 5000}}, "verify"),
@@ -227,6 +238,21 @@ def test_hosts_that_the_environment_takes_out_need_no_proxy(monkeypatch: pytest.
     monkeypatch.setenv("NO_PROXY", "localhost,rcs-api.na.kaleyra.io")
 
     assert parse({"proxies": "environment"}).proxies == {"https://api.kaleyra.io": "http://proxy:3128"}
+
+
+def test_a_burst_and_a_shared_limit_go_with_a_ceiling(tmp_path: Path) -> None:
+    assert parse({"requests_per_second": 9, "burst": "5"}).burst == 5
+    for place in ("redis://:word@cache:6379/0", "postgresql://me:word@db/x", f"{tmp_path}/limit.db"):
+        assert parse({"requests_per_second": 9, "shared_limit": place}).shared_limit == place
+
+
+def test_a_shared_limits_password_is_not_shown() -> None:
+    assert "pa55w0rd" not in repr(
+        parse({"requests_per_second": 9, "shared_limit": "redis://me:pa55w0rd@cache"})
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        parse({"requests_per_second": 9, "shared_limit": "redis://me:pa55w0rd@cache:port"})
+    assert "pa55w0rd" not in str(caught.value)
 
 
 def test_neither_the_key_nor_a_proxys_password_is_shown() -> None:

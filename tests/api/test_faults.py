@@ -65,7 +65,8 @@ FAULTS: list[tuple[str, dict[str, Any], Outcome, int]] = [
 
 
 def test_every_fault_of_the_sandbox_is_tried() -> None:
-    assert {kind for kind, *_ in FAULTS} == set(KINDS)
+    # Those of a question by id have their tests with the lookups that answer later.
+    assert {kind for kind, *_ in FAULTS} == set(KINDS) - {"pending", "not_found", "gone"}
 
 
 @pytest.mark.parametrize(("kind", "options", "outcome", "requests"), FAULTS)
