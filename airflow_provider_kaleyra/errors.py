@@ -19,7 +19,8 @@
 
     KaleyraError
     ├── FilingError                 the user's database refused what had to be read or filed
-    └── StoppedError                the task was told to end
+    ├── StoppedError                the task was told to end
+    └── StillPendingError           submitted lookups have no answer yet, and the time to wait is over
 
 No error holds a phone number in full, nor the API key.
 """
@@ -163,6 +164,10 @@ class FilingError(KaleyraError):
     def __init__(self, message: str, *, temporary: bool = False) -> None:
         super().__init__(message)
         self.temporary = temporary
+
+
+class StillPendingError(KaleyraError):
+    """Submitted lookups have no answer yet, and the time to wait for them is over. They stay pending."""
 
 
 class StoppedError(KaleyraError):

@@ -10,13 +10,21 @@ from dataclasses import replace
 from decimal import Decimal
 from itertools import takewhile
 from typing import TypeVar
+from urllib.parse import urlsplit
 
-from airflow_provider_kaleyra.api import wire
+from airflow_provider_kaleyra.api import later, wire
 from airflow_provider_kaleyra.api.batches import batches
 from airflow_provider_kaleyra.api.config import ClientConfig
 from airflow_provider_kaleyra.api.flight import fly
 from airflow_provider_kaleyra.api.gate import Gate
-from airflow_provider_kaleyra.api.models import Answer, DeviceLookup, LookupT, NumberLookup
+from airflow_provider_kaleyra.api.models import (
+    Answer,
+    Details,
+    DeviceLookup,
+    LookupSubmission,
+    LookupT,
+    NumberLookup,
+)
 from airflow_provider_kaleyra.api.money import share
 from airflow_provider_kaleyra.api.retry import wait_before_retry
 from airflow_provider_kaleyra.api.transport import MOST_CONNECTIONS, Transport
@@ -47,7 +55,7 @@ class KaleyraClient:
     def __init__(self, config: ClientConfig) -> None:
         self.config = config
         self._transport = Transport(config)
-        self._gate = Gate(config.requests_per_second)
+        self._gate = _gate(config)
         self._requests = 0
         self._counting = threading.Lock()
         self.retry_after: float | None = None
@@ -101,12 +109,44 @@ class KaleyraClient:
 
     def ask_numbers(self, numbers: Sequence[str]) -> Answer[NumberLookup]:
         """Ask about a batch with one GET API Lookup."""
+        return self._ask_batch(numbers, wire.build_numbers_lookup, wire.parse_numbers)
+
+    def ask_submission(self, numbers: Sequence[str]) -> Answer[NumberLookup]:
+        """Submit a batch with one POST API Lookup: what is accepted is ``pending``, with its id."""
+        return self._ask_batch(numbers, wire.build_submission, later.parse_submission)
+
+    def submit_number_lookup(self, numbers: Sequence[str]) -> LookupSubmission:
+        """Submit numbers with one POST API Lookup.
+
+        :raises KaleyraError: if it was not accepted; its kind says whether it may have been billed.
+        """
+        request = wire.build_submission(self.config, numbers)
+        parsed = self._ask(request, lambda response: later.parse_submission(response, numbers))
+        ids = {number: str(lookup.lookup_id) for number, lookup in parsed.lookups.items()}
+        return LookupSubmission(parsed.id, ids)
+
+    def ask_details(self, lookup_id: str, number: str | None = None) -> Details:
+        """Ask what became of a submitted lookup. Free, and so asked again after anything temporary.
+
+        :param number: the E.164 number that was submitted, where it is known: only its record counts.
+        :raises KaleyraError: if the service cannot be asked now, or not by this path.
+        """
+        request = wire.build_lookup_details(self.config, lookup_id)
+        return self._ask(
+            request, lambda response: later.parse_details(response, lookup_id, number), billable=False
+        )
+
+    def _ask_batch(
+        self,
+        numbers: Sequence[str],
+        build: Callable[[ClientConfig, Sequence[str]], wire.Request],
+        parse: Callable[[wire.Response, Sequence[str]], wire.Parsed[NumberLookup]],
+    ) -> Answer[NumberLookup]:
         try:
-            request = wire.build_numbers_lookup(self.config, numbers)
-            parsed = self._ask(request, lambda response: wire.parse_numbers(response, numbers))
+            parsed = self._ask(build(self.config, numbers), lambda response: parse(response, numbers))
         except BadRequestError as error:
             if len(numbers) > 1:
-                return self._ask_halves(self.ask_numbers, numbers, error)
+                return self._ask_halves(lambda half: self._ask_batch(half, build, parse), numbers, error)
             return _failed(NumberLookup, numbers, error)
         except KaleyraError as error:
             return _failed(NumberLookup, numbers, error)
@@ -154,13 +194,16 @@ class KaleyraClient:
             for name, complaint in complaints.items()
         )
 
-    def _complaint(self, request: wire.Request) -> KaleyraError | None:
+    def _complaint(self, request: wire.Request) -> str | None:
         try:
             wire.check(self._send(request))
         except BadRequestError:
             return None
+        except NothingSentError as error:
+            url = urlsplit(request.url)
+            return f"{error}. Is {url.scheme}://{url.netloc} the right host or pod, and reachable"
         except KaleyraError as error:
-            return error
+            return str(error)
         return None
 
     def _ask_singly(self, numbers: Sequence[str]) -> Answer[DeviceLookup]:
@@ -192,24 +235,28 @@ class KaleyraClient:
             second.stopped_by,
         )
 
-    def _ask(self, request: wire.Request, parse: Callable[[wire.Response], ParsedT]) -> ParsedT:
-        """Send a request that may cost money, again only where nothing can have been bought."""
+    def _ask(
+        self, request: wire.Request, parse: Callable[[wire.Response], ParsedT], *, billable: bool = True
+    ) -> ParsedT:
+        """Send a request, one that may cost money again only where nothing can have been bought."""
         attempt = 0
         while True:
             attempt += 1
             try:
                 return self._parse(parse, self._send(request))
             except KaleyraError as error:
-                seconds = wait_before_retry(error, attempt, billable=True, jitter=random.random())  # noqa: S311
+                seconds = wait_before_retry(error, attempt, billable=billable, jitter=random.random())  # noqa: S311
                 if seconds is None:
                     if isinstance(error, RateLimitedError):
                         self.retry_after = error.retry_after
                     raise
-                log.info("Attempt %d failed, the next follows in %.1f s: %s", attempt, seconds, error)
-                if isinstance(error, RateLimitedError):
-                    self._gate.shut(seconds)
-                else:
+                again = "Attempt %d failed, the next follows in %.1f s: %s", attempt, seconds, error
+                if not isinstance(error, RateLimitedError):
+                    log.info(*again)
                     self._gate.pause(seconds)
+                elif self._gate.shut(seconds):
+                    # The others in flight are refused too, and have nothing to add.
+                    log.info(*again)
 
     @staticmethod
     def _parse(parse: Callable[[wire.Response], ParsedT], response: wire.Response) -> ParsedT:
@@ -235,6 +282,15 @@ class KaleyraClient:
     def _count(self, requests: int) -> None:
         with self._counting:
             self._requests += requests
+
+
+def _gate(config: ClientConfig) -> Gate:
+    ceiling, shared = config.requests_per_second, None
+    if ceiling and config.shared_limit:
+        from airflow_provider_kaleyra.api.shared import SharedLimit
+
+        shared = SharedLimit(config.shared_limit, config.sid, ceiling, config.burst)
+    return Gate(ceiling, config.burst, shared)
 
 
 def _check(name: str, value: int, most: int) -> None:

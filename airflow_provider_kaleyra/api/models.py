@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Generic, TypeVar
@@ -75,6 +76,28 @@ class NumberLookup(Lookup):
     roaming_operator: str | None = None
     is_ported: bool | None = None
     price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LookupSubmission:
+    """Lookups that Kaleyra accepted and answers later. (POST API Lookup)
+
+    ``id`` is the request's, ``lookup_ids`` has the id of each E.164 number that was accepted.
+    """
+
+    id: str | None
+    lookup_ids: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What one question by id came to: an outcome, or ``None`` while it is pending.
+
+    ``unknown``: the service knows no such id: not yet, or not any more.
+    """
+
+    lookup: NumberLookup | None = None
+    unknown: bool = False
 
 
 LookupT = TypeVar("LookupT", bound=Lookup)

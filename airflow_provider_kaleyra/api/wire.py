@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from itertools import chain
 from typing import Any, Generic
 from urllib.parse import quote
@@ -96,6 +97,12 @@ def build_numbers_lookup(config: ClientConfig, numbers: Sequence[str]) -> Reques
     return Request("GET", f"{config.number_url}/v1/{config.sid}/lookup/{path}", _HEADERS)
 
 
+def build_submission(config: ClientConfig, numbers: Sequence[str]) -> Request:
+    """POST API Lookup of E.164 numbers, sent without their ``+`` as its answer has them."""
+    body = json.dumps({"mobile": [_e164(number).removeprefix("+") for number in numbers]}).encode()
+    return Request("POST", f"{config.number_url}/v1/{config.sid}/lookup", _HEADERS, body)
+
+
 def build_lookup_details(config: ClientConfig, lookup_id: str) -> Request:
     """GET Lookup Details by Lookup ID."""
     path = config.lookup_details_path.replace("{sid}", config.sid)
@@ -121,11 +128,12 @@ class Parsed(Generic[LookupT]):
     ignored: int = 0
     refused: int = 0
     price: Decimal | None = None
+    id: str | None = None
 
 
 def check(response: Response) -> None:
     """Raise for every answer but one that says success, whatever it holds."""
-    _envelope(response)
+    envelope_of(response)
 
 
 def parse_devices(response: Response, numbers: Sequence[str]) -> Parsed[DeviceLookup]:
@@ -133,11 +141,11 @@ def parse_devices(response: Response, numbers: Sequence[str]) -> Parsed[DeviceLo
 
     :raises KaleyraError: for an answer that holds no lookups.
     """
-    envelope = _envelope(response)
-    code = _text(envelope.get("code"))
+    envelope = envelope_of(response)
+    code = text_of(envelope.get("code"))
     found: list[tuple[str, DeviceLookup]] = []
-    for record in _records(envelope.get("data")):
-        number = _number(record.get("deviceaddress"))
+    for record in records_of(envelope.get("data")):
+        number = number_of(record.get("deviceaddress"))
         found.append(
             (
                 number,
@@ -145,12 +153,12 @@ def parse_devices(response: Response, numbers: Sequence[str]) -> Parsed[DeviceLo
                     phone_number=number,
                     response_code=code,
                     rcs_enabled=_flag(record.get("rcsenabled")),
-                    carrier_id=_text(record.get("carrierid")),
-                    carrier_status=_text(record.get("carrierstatus")),
+                    carrier_id=text_of(record.get("carrierid")),
+                    carrier_status=text_of(record.get("carrierstatus")),
                 ),
             )
         )
-    lookups, ignored = _asked_for(found, numbers)
+    lookups, ignored = asked_for(found, numbers)
     return Parsed(lookups, ignored)
 
 
@@ -159,14 +167,14 @@ def parse_numbers(response: Response, numbers: Sequence[str]) -> Parsed[NumberLo
 
     :raises KaleyraError: for an answer that holds no lookups.
     """
-    envelope = _envelope(response)
-    code = _text(envelope.get("code"))
+    envelope = envelope_of(response)
+    code = text_of(envelope.get("code"))
     found = [
-        (number, {**_number_fields(record), "response_code": code})
-        for record in _records(envelope.get("data"))
-        for number in [_number(record.get("mobilenumber"))]
+        (number, {**number_fields(record), "response_code": code})
+        for record in records_of(envelope.get("data"))
+        for number in [number_of(record.get("mobilenumber"))]
     ]
-    fields, ignored = _asked_for(found, numbers)
+    fields, ignored = asked_for(found, numbers)
     price = parse_price(envelope.get("price"))
     shares: Iterable[Any] = (
         share(price, len(fields)) if price is not None and fields else [None] * len(fields)
@@ -177,29 +185,36 @@ def parse_numbers(response: Response, numbers: Sequence[str]) -> Parsed[NumberLo
             for (number, values), part in zip(fields.items(), shares, strict=True)
         },
         ignored,
-        refused=_integer(envelope.get("invalidcount")) or 0,
+        refused=integer_of(envelope.get("invalidcount")) or 0,
         price=price,
     )
 
 
-def _number_fields(record: Mapping[str, Any]) -> dict[str, Any]:
+def lookup_id_of(record: Mapping[str, Any]) -> str | None:
+    """Give a folded record's id, unless it is a URL, which may hold a key."""
+    text = text_of(record.get("lookupid"))
+    return None if text and "://" in text else text
+
+
+def number_fields(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a folded record of the number lookup, but for its number."""
     networks = {
-        f"{network}_{part}": _text(record.get(f"{network}{part}"))
+        f"{network}_{part}": text_of(record.get(f"{network}{part}"))
         for network in ("current", "original", "roaming")
         for part in ("mcc", "mnc", "operator")
     }
     # The documentation's page spells it so.
-    networks["roaming_operator"] = networks["roaming_operator"] or _text(record.get("roamingopearator"))
+    networks["roaming_operator"] = networks["roaming_operator"] or text_of(record.get("roamingopearator"))
     return {
-        "lookup_id": _text(record.get("lookupid")),
-        "country": _text(record.get("country")),
-        "country_code": _integer(record.get("countrycode")),
+        "lookup_id": lookup_id_of(record),
+        "country": text_of(record.get("country")),
+        "country_code": integer_of(record.get("countrycode")),
         "is_ported": _flag(record.get("isported")),
         **networks,
     }
 
 
-def _asked_for(found: Iterable[tuple[str, Any]], numbers: Sequence[str]) -> tuple[dict[str, Any], int]:
+def asked_for(found: Iterable[tuple[str, Any]], numbers: Sequence[str]) -> tuple[dict[str, Any], int]:
     """Keep the first record of each number that was asked for; count the others."""
     asked = set(numbers)
     kept: dict[str, Any] = {}
@@ -212,44 +227,48 @@ def _asked_for(found: Iterable[tuple[str, Any]], numbers: Sequence[str]) -> tupl
     return kept, ignored
 
 
-def _envelope(response: Response) -> dict[str, Any]:
+def envelope_of(response: Response) -> dict[str, Any]:
     """Give a successful answer's envelope, its keys folded; raise for every other answer."""
-    envelope = _read_envelope(response.body)
+    envelope = read_envelope(response.body)
     error = error_of(response, envelope)
     if error:
         raise error
     return envelope or {}
 
 
-def _read_envelope(body: bytes) -> dict[str, Any] | None:
+def read_envelope(body: bytes) -> dict[str, Any] | None:
+    """Give Kaleyra's envelope, its keys folded; ``None`` if the body is no such thing."""
     try:
         decoded = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    envelope = _folded(decoded)
+    envelope = folded(decoded)
     inner = envelope.get("data")
     if "code" not in envelope and isinstance(inner, Mapping):
         # POST API Lookup wraps its envelope in an outer "data".
-        envelope = _folded(inner)
+        envelope = folded(inner)
     return envelope if isinstance(envelope.get("code"), str) else None
 
 
-def _folded(value: object) -> dict[str, Any]:
+def folded(value: object) -> dict[str, Any]:
     """Fold an object's keys, so that their letter case and underscores don't matter."""
-    if not isinstance(value, Mapping):
-        return {}
-    return {str(key).lower().replace("_", ""): item for key, item in value.items()}
+    return {_folded_key(key): item for key, item in value.items()} if isinstance(value, dict) else {}
 
 
-def _records(data: object) -> list[dict[str, Any]]:
+@lru_cache(maxsize=1000)
+def _folded_key(key: str) -> str:
+    return key.lower().replace("_", "")
+
+
+def records_of(data: object) -> list[dict[str, Any]]:
     """Give the records in an answer's ``data``: one object, a list of them, or an object holding a list."""
     if isinstance(data, Mapping):
         lists = [value for value in data.values() if isinstance(value, list)]
-        bare = not lists or _folded(data).keys() & _NUMBER_KEYS
+        bare = not lists or folded(data).keys() & _NUMBER_KEYS
         data = ([data] if data else []) if bare else list(chain(*lists))
     if not isinstance(data, list):
         raise UnreadableAnswerError("Kaleyra's answer says success and holds no data")
-    records = [_folded(record) for record in data]
+    records = [folded(record) for record in data]
     if records and not any(record.keys() & _NUMBER_KEYS for record in records):
         raise UnreadableAnswerError("Kaleyra's answer says success and names no number")
     return records
@@ -267,11 +286,11 @@ def error_of(response: Response, envelope: Mapping[str, Any] | None) -> KaleyraE
         return _error_without_envelope(status, retry_after, details)
     code = str(envelope["code"]).strip().upper()
     # An error whose fields are all empty is none.
-    error = {key: value for key, value in _folded(envelope.get("error")).items() if value}
+    error = {key: value for key, value in folded(envelope.get("error")).items() if value}
     kind = str(error.get("errorcode") or "").strip().upper()
     details |= {
-        "code": _text(envelope["code"]),
-        "vendor_message": _text(error.get("errormessage")) or _text(envelope.get("message")),
+        "code": text_of(envelope["code"]),
+        "vendor_message": _words(error.get("errormessage")) or _words(envelope.get("message")),
     }
     if 200 <= status < 300 and not error and not _FAILURE.fullmatch(code):
         return None
@@ -296,10 +315,16 @@ _FAILURE = re.compile("(RCS|LKP)[45][0-9]{2}|RCS(601|701|704|904)")
 
 
 def _error_by_status(status: int, retry_after: float | None, details: dict[str, Any]) -> KaleyraError | None:
-    if status in (401, 403):
+    if status == 401:
         return AuthenticationError(
             "Kaleyra refused the account SID or API key: check login and password of the connection, that "
-            "the key is active and that this address is on its allow-list",
+            "the key is active, and that pod and rcs_pod are the account's",
+            **details,
+        )
+    if status == 403:
+        return AuthenticationError(
+            "Kaleyra refused to serve this address or API key: check that the key's allow-list has the "
+            "address that this machine is seen from, and that the account may use this API",
             **details,
         )
     if status == 402:
@@ -329,25 +354,36 @@ def _no_route(details: dict[str, Any]) -> ConfigurationError:
     )
 
 
-def _number(value: object) -> str:
+def number_of(value: object) -> str:
+    """Give digits as E.164, and what is no digits as empty text."""
     digits = str(value if value is not None else "").strip().removeprefix("+")
     return f"+{digits}" if digits.isascii() and digits.isdigit() else ""
 
 
-def _text(value: object) -> str | None:
+def _words(value: object) -> str | None:
+    """Give what the service says, without URLs: the one of an answer's own details holds a key."""
+    return re.sub(r"\S+://\S+", "(URL)", text_of(value) or "") or None
+
+
+def text_of(value: object) -> str | None:
+    """Give a value as text that every database takes; no text is ``None``."""
     if value is None or isinstance(value, (dict, list)):
         return None
     # What no database takes (NUL, lone surrogates) becomes U+FFFD.
-    text = str(value).replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    text = str(value).replace("\0", "\ufffd")
+    if not text.isascii():
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text.strip() or None
 
 
-def _integer(value: object) -> int | None:
+def integer_of(value: object) -> int | None:
+    """Give a small whole number, written as one or as text."""
     text = str(value if value is not None else "").strip().removeprefix("+")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def _flag(value: object) -> bool | None:
-    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(
-        str(value).strip().lower()
-    )
+    return _FLAGS.get(str(value).strip().lower())
+
+
+_FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}

@@ -12,7 +12,7 @@ from airflow_provider_kaleyra.get_provider_info import CONNECTION_FORM
 
 if TYPE_CHECKING:
     from airflow_provider_kaleyra.api.client import KaleyraClient
-    from airflow_provider_kaleyra.api.models import DeviceLookup, NumberLookup
+    from airflow_provider_kaleyra.api.models import DeviceLookup, LookupSubmission, NumberLookup
 
 
 class KaleyraHook(BaseHook):
@@ -35,10 +35,17 @@ class KaleyraHook(BaseHook):
 
     @cached_property
     def _client(self) -> KaleyraClient:
+        return self.client_of(self.get_connection(self.kaleyra_conn_id))
+
+    @staticmethod
+    def client_of(connection: Any) -> KaleyraClient:
+        """Make a client of an Airflow connection that is known already, as in a triggerer.
+
+        :raises ConfigurationError: naming the connection field that is missing or wrong.
+        """
         from airflow_provider_kaleyra.api.client import KaleyraClient
         from airflow_provider_kaleyra.api.config import ClientConfig
 
-        connection = self.get_connection(self.kaleyra_conn_id)
         return KaleyraClient(
             ClientConfig.parse(
                 login=connection.login,
@@ -90,6 +97,25 @@ class KaleyraHook(BaseHook):
         :raises SetupError: when no request can succeed: wrong key or host.
         """
         return self.get_conn().lookup_numbers(numbers, batch_size=batch_size, max_workers=max_workers)
+
+    def submit_number_lookup(self, numbers: Iterable[str]) -> LookupSubmission:
+        """Have numbers looked up later, billed when accepted. Rests on Kaleyra's page "POST API Lookup".
+
+        :param numbers: E.164, each once; they go into one request.
+        :return: the id of each number that was accepted: keep them, the answers come by id.
+        :raises KaleyraError: if it was not accepted; an ``AmbiguousOutcomeError`` may have been billed.
+        """
+        return self.get_conn().submit_number_lookup(list(numbers))
+
+    def get_lookup_details(self, lookup_id: str) -> NumberLookup | None:
+        """Ask what became of a submitted lookup. Free. Kaleyra's page on it is not known.
+
+        :param lookup_id: one of those that :meth:`submit_number_lookup` gave.
+        :return: the outcome, or ``None`` while it is pending, as which anything unknown counts. A refused id
+            is a ``failed`` outcome, and names no number.
+        :raises ConfigurationError: if the service has no such path: see the extra ``lookup_details_path``.
+        """
+        return self.get_conn().ask_details(lookup_id).lookup
 
     def test_connection(self) -> tuple[bool, str]:
         """Try hosts, account and key, unbilled; the message names the likely cause of a failure."""

@@ -34,6 +34,12 @@ def _parser() -> argparse.ArgumentParser:
         "--latency-ms", type=_not_negative, default=0, help="wait before each answer (%(default)s)"
     )
     parser.add_argument("--requests-per-second", type=_positive, help="answer 429 above this rate (no limit)")
+    parser.add_argument(
+        "--details-seconds",
+        type=_not_negative,
+        default=0,
+        help="how long a submitted lookup is pending (%(default)s)",
+    )
     parser.add_argument("--sid", help="the account's SID")
     parser.add_argument("--api-key", help="the account's API key")
     return parser
@@ -57,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         port=args.port,
         latency_ms=args.latency_ms,
         requests_per_second=args.requests_per_second,
+        details_seconds=args.details_seconds,
         sid=args.sid or DEFAULT_SID,
         api_key=args.api_key or DEFAULT_API_KEY,
     )

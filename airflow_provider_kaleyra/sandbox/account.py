@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Literal
 
 Api = Literal["rcs", "number"]
-Endpoint = Literal["single", "bulk", "get", "details", "unknown"]
+Endpoint = Literal["single", "bulk", "get", "submit", "details", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,9 @@ class Request:
     """One API request.
 
     `numbers` are those of the request in its order, repeated ones too, with a missing `+` added; text that is
-    no number stands as it came. `status` is what the client was sent, 0 if nothing was. `at` is in epoch
-    seconds. `fault` is the kind of the fault that the request met, or empty.
+    no number stands as it came. `lookup_id` is that of a question by id. `status` is what the client was
+    sent, 0 if nothing was. `at` is in epoch seconds. `fault` is the kind of the fault that the request met,
+    or empty.
     """
 
     api: Api
@@ -30,6 +31,7 @@ class Request:
     at: float
     purchased: bool
     fault: str = ""
+    lookup_id: str = ""
 
 
 class Account:

@@ -18,13 +18,22 @@ BULK_MINIMUM, BULK_MAXIMUM = 100, 500
 
 @dataclass(slots=True)
 class Answer:
-    """A computed answer: what is sent unless a fault intervenes, and the numbers that it bought."""
+    """A computed answer: what is sent unless a fault intervenes, and the numbers that it bought.
+
+    `wrapped`: whether the envelope comes in an outer `data`, as that of POST API Lookup does.
+    """
 
     status: int
     envelope: dict[str, Any]
     bought: tuple[str, ...] = ()
     charge: Decimal = Decimal(0)
     headers: dict[str, str] = field(default_factory=dict)
+    wrapped: bool = False
+
+    def body(self, envelope: dict[str, Any] | None = None) -> bytes:
+        """The bytes of this envelope, or of another one in its place."""
+        encoded = encode(self.envelope if envelope is None else envelope)
+        return b'{"data": ' + encoded + b"}" if self.wrapped else encoded
 
 
 def encode(envelope: dict[str, Any]) -> bytes:

@@ -23,6 +23,7 @@ from airflow_provider_kaleyra.sandbox.answers import (
     rcs_record,
 )
 from airflow_provider_kaleyra.sandbox.faults import Fault
+from airflow_provider_kaleyra.sandbox.later import gone, not_found, still_pending
 from airflow_provider_kaleyra.sandbox.models import subscriber
 
 JSON = "application/json"
@@ -98,7 +99,7 @@ def _respelt(envelope: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]
 def spoilt(fault: Fault, api: Api, answer: Answer) -> dict[str, Any]:
     """The computed answer's envelope as the fault has it; a refusal has no numbers to play with and stays."""
     envelope = answer.envelope
-    if answer.status != HTTPStatus.OK:
+    if answer.status not in (HTTPStatus.OK, HTTPStatus.CREATED) or "data" not in envelope:
         return envelope
     records = _records(envelope)
     match fault.kind:
@@ -175,16 +176,16 @@ async def deliver(request: web.BaseRequest, fault: Fault, api: Api, answer: Answ
             await asyncio.sleep(HANG_SECONDS if fault.seconds is None else fault.seconds)
             return _reset(request)
         case "reset_mid_body":
-            return await _broken_off(request, status, encode(answer.envelope))
+            return await _broken_off(request, status, answer.body())
         case "drip":
             pause = DRIP_SECONDS if fault.seconds is None else fault.seconds
-            return await _dripped(request, status, encode(answer.envelope), pause)
+            return await _dripped(request, status, answer.body(), pause)
         case "429" | "json_error" | "prov_error":
             return reply(status, _error(fault, api, status), headers=fault.headers())
         case "html_error":
             return reply(status, _html(status), "text/html", fault.headers())
         case "truncated":
-            body = encode(answer.envelope)
+            body = answer.body()
             return reply(status, body[: len(body) // 2])
         case "wrong_json":
             return reply(status, json.dumps({"status": "ok", "result": [1, 2, 3]}).encode())
@@ -192,4 +193,10 @@ async def deliver(request: web.BaseRequest, fault: Fault, api: Api, answer: Answ
             return reply(status, b"")
         case "redirect":
             return reply(status, b"", headers=fault.headers())
-    return reply(status, encode(spoilt(fault, api, answer)))
+        case "pending":
+            return reply(status, still_pending("202", "", "").body())
+        case "not_found":
+            return reply(status, not_found().body())
+        case "gone":
+            return reply(status, gone().body())
+    return reply(status, answer.body(spoilt(fault, api, answer)))

@@ -51,6 +51,9 @@ KINDS: dict[str, Kind] = {
     "reordered": Kind(True, "the numbers come in reverse order"),
     "repeated": Kind(True, "`count` numbers come twice"),
     "other_case": Kind(True, "other letter cases and types: `changes`, see `CHANGES`"),
+    "pending": Kind(False, "a question by id is told to wait", 202),
+    "not_found": Kind(False, "the id of a question is not known, yet or any more", 404),
+    "gone": Kind(False, "the id of a question has expired", 410),
     "redirect": Kind(False, "`status` (307) to `location`", 307),
 }
 

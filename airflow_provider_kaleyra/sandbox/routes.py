@@ -18,6 +18,14 @@ from airflow_provider_kaleyra.sandbox.account import Account, Api, Endpoint, Req
 from airflow_provider_kaleyra.sandbox.answers import Answer, failure, prefix
 from airflow_provider_kaleyra.sandbox.delivery import deliver, reply
 from airflow_provider_kaleyra.sandbox.faults import KINDS, Fault, Faults
+from airflow_provider_kaleyra.sandbox.later import (
+    DETAILS_SHAPES,
+    PENDING_SHAPES,
+    DetailsShape,
+    PendingShape,
+    Submissions,
+    url_key,
+)
 
 BulkShape = Literal["list", "object"]
 CONTROL = "/sandbox"
@@ -28,7 +36,8 @@ LONGEST_URL = 8190  # Kaleyra's limit is not known; this is that of common gatew
 class Settings:
     """How the service behaves; a change counts from the next request on.
 
-    `allowed_addresses` are those the key may be used from, None for all.
+    `allowed_addresses` are those the key may be used from, None for all. A submitted lookup is pending for
+    `details_seconds`, as `pending_shape` says it; then its details have `details_shape`.
     """
 
     sid: str
@@ -39,6 +48,23 @@ class Settings:
     price: Decimal = Decimal("0.005")
     bulk_shape: BulkShape = "list"
     allowed_addresses: Collection[str] | None = None
+    details_seconds: float = 0
+    details_shape: DetailsShape = "list"
+    pending_shape: PendingShape = "202"
+
+    def change(self, changes: dict[str, Any]) -> None:
+        """Set what concerns latency and later answers; ValueError for anything else."""
+        for name, value in changes.items():
+            known = {"details_shape": DETAILS_SHAPES, "pending_shape": PENDING_SHAPES}.get(name)
+            if known is None and name not in ("latency_ms", "details_seconds"):
+                raise ValueError(f"{name}: cannot be set")
+            good = value in known if known else type(value) in (int, float) and value >= 0
+            if not good:
+                raise ValueError(
+                    f"{name}: {value!r} will not do" + (f", {', '.join(known)}" if known else "")
+                )
+        for name, value in changes.items():
+            setattr(self, name, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +85,8 @@ def locate(method: str, path: str) -> Route:
             return Route("rcs", "bulk", "POST", unquote(sid))
         case ["", "v1", sid, "rcs", "lookup", *tail] if len(tail) < 2:
             return Route("rcs", "single", "GET", unquote(sid), unquote("".join(tail)))
+        case ["", "v1", sid, "lookup"] if method == "POST":
+            return Route("number", "submit", "POST", unquote(sid))
         case ["", "v1", sid, "lookup", *tail] if len(tail) < 2:
             return Route("number", "get", "GET", unquote(sid), unquote("".join(tail)))
         case ["", "v1", sid, "lookup", "get-info", tail]:
@@ -80,6 +108,18 @@ def read_bulk(body: bytes) -> tuple[str, ...] | Answer:
     return tuple(answers.with_plus(entry) for entry in entries if isinstance(entry, str))
 
 
+def read_submission(body: bytes) -> tuple[str, ...] | Answer:
+    """The numbers in a POST API Lookup's body, or the refusal of the body."""
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return failure(400, "LKP400", "INVALID_JSON", "Invalid JSON")
+    entries = document.get("mobile") if isinstance(document, dict) else None
+    if not isinstance(entries, list) or not entries:
+        return failure(400, "LKP400", "MISSING_REQUIRED_PARAMS", "mobile is required")
+    return tuple(answers.with_plus(str(entry)) for entry in entries)
+
+
 class Service:
     """Both APIs and the control routes over one account."""
 
@@ -88,9 +128,11 @@ class Service:
         self.account = account
         self.faults = faults
         self.window = Window()
+        self.submissions = Submissions()
 
     def reset(self) -> None:
-        """Forget requests, purchases, faults and what the rate limit counted."""
+        """Forget requests, purchases, submitted lookups, faults and what the rate limit counted."""
+        self.submissions.clear()
         self.account.clear()
         self.faults.clear()
         self.window = Window()
@@ -112,6 +154,10 @@ class Service:
             parsed = (answers.with_plus(route.tail),) if route.tail else ()
         elif route.endpoint == "get":
             parsed = tuple(answers.with_plus(entry) for entry in route.tail.split(",") if route.tail)
+        elif route.endpoint == "submit":
+            parsed = read_submission(body)
+        elif number := self.submissions.number(route.tail):
+            parsed = (number,)
         numbers = () if isinstance(parsed, Answer) else parsed
 
         fault = self.faults.pick(route.api, route.endpoint, numbers)
@@ -126,13 +172,24 @@ class Service:
         # lost answer is there too.
         kind = "" if fault is None else fault.kind
         self.account.record(
-            Request(route.api, route.endpoint, numbers, status, now, bool(bought), kind), bought, charge
+            Request(
+                route.api,
+                route.endpoint,
+                numbers,
+                status,
+                now,
+                bool(bought),
+                kind,
+                route.tail if route.endpoint == "details" else "",
+            ),
+            bought,
+            charge,
         )
         if self.settings.latency_ms:
             await asyncio.sleep(self.settings.latency_ms / 1000)
         if fault is not None:
             return await deliver(request, fault, route.api, answer)
-        return reply(answer.status, answers.encode(answer.envelope), headers=answer.headers)
+        return reply(answer.status, answer.body(), headers=answer.headers)
 
     def _refusal(self, request: web.BaseRequest, route: Route) -> Answer | None:
         """What is wrong with a request before its numbers are looked at."""
@@ -163,7 +220,16 @@ class Service:
         if route.endpoint == "single":
             return answers.single(numbers)
         if route.endpoint == "details":
-            return failure(404, "LKP404", "LOOKUP_NOT_FOUND", "No such lookup")
+            settings = self.settings
+            return self.submissions.details(
+                route.tail,
+                settings.price,
+                settings.details_seconds,
+                settings.details_shape,
+                settings.pending_shape,
+            )
+        if route.endpoint == "submit":
+            return self.submissions.submit(numbers, self.settings.price, url_key(self.settings.api_key))
         if route.endpoint == "bulk":
             return answers.bulk(numbers, self.settings.bulk_shape)
         return answers.get_lookup(numbers, self.settings.price)
@@ -186,13 +252,21 @@ class Service:
                     return _json(400, {"error": str(error)})
                 self.faults.add(*faults)
                 return _json(201, {"added": len(faults)})
+            case "POST", "/settings":
+                try:
+                    self.settings.change(json.loads(body))
+                except (ValueError, AttributeError) as error:
+                    return _json(400, {"error": str(error)})
+                return _json(200, {})
             case "DELETE", "/faults":
                 self.faults.clear()
                 return _json(200, {})
             case "POST", "/reset":
                 self.reset()
                 return _json(200, {})
-        return _json(404, {"error": "GET purchases, requests, faults; POST faults, reset; DELETE faults"})
+        return _json(
+            404, {"error": "GET purchases, requests, faults; POST faults, settings, reset; DELETE faults"}
+        )
 
 
 def _json(status: int, document: Any) -> web.Response:

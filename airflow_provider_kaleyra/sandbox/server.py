@@ -17,6 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from airflow_provider_kaleyra.sandbox.account import Account
 from airflow_provider_kaleyra.sandbox.faults import Fault, Faults
+from airflow_provider_kaleyra.sandbox.later import url_key
 from airflow_provider_kaleyra.sandbox.routes import LONGEST_URL, BulkShape, Service, Settings
 
 DEFAULT_SID = "HXSANDBOX01IN"
@@ -51,9 +52,12 @@ class Sandbox:
         price: Decimal | str = "0.005",
         bulk_shape: BulkShape = "list",
         allowed_addresses: Collection[str] | None = None,
+        details_seconds: float = 0,
     ) -> None:
         if latency_ms < 0:
             raise ValueError("latency_ms: must not be negative")
+        if details_seconds < 0:
+            raise ValueError("details_seconds: must not be negative")
         if requests_per_second is not None and requests_per_second <= 0:
             raise ValueError("requests_per_second: must be above 0")
         if bulk_shape not in ("list", "object"):
@@ -67,6 +71,7 @@ class Sandbox:
             price=Decimal(price),
             bulk_shape=bulk_shape,
             allowed_addresses=allowed_addresses,
+            details_seconds=details_seconds,
         )
         self.host = host
         self.port = port
@@ -87,6 +92,11 @@ class Sandbox:
     def api_key(self) -> str:
         """The account's API key."""
         return self.settings.api_key
+
+    @property
+    def url_key(self) -> str:
+        """The key in the URLs that the answer to a submission holds."""
+        return url_key(self.settings.api_key)
 
     @property
     def url(self) -> str:

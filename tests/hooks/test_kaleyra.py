@@ -212,6 +212,30 @@ def test_batch_size_and_max_workers_reach_the_service(sandbox: Sandbox) -> None:
     assert [len(request.numbers) for request in sandbox.account.requests] == [125, 125]
 
 
+def test_lookups_are_submitted_at_once_and_answered_by_id(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = KaleyraHook()
+    monkeypatch.setattr(sandbox.settings, "details_seconds", 60)
+    submission = hook.submit_number_lookup(iter(TEN))
+    assert submission.id
+    assert list(submission.lookup_ids) == TEN
+    assert hook.get_lookup_details(submission.lookup_ids[TWO]) is None
+
+    monkeypatch.setattr(sandbox.settings, "details_seconds", 0)
+    lookup = hook.get_lookup_details(submission.lookup_ids[TWO])
+    assert lookup is not None
+    assert (lookup.phone_number, lookup.status) == (TWO, "ok")
+    assert lookup.current_operator == subscriber(TWO).current.name
+    assert sandbox.account.purchases["number"] == Counter(TEN)
+
+
+def test_what_is_no_number_is_not_submitted(sandbox: Sandbox) -> None:
+    with pytest.raises(NotE164Error):
+        KaleyraHook().submit_number_lookup([ONE, "12"])
+    assert not sandbox.account.requests
+
+
 @pytest.mark.parametrize("lookup", [KaleyraHook.lookup_devices, KaleyraHook.lookup_numbers])
 def test_outcomes_come_while_the_input_still_does(
     sandbox: Sandbox, lookup: Callable[..., Iterator[Any]]
@@ -278,6 +302,7 @@ def test_a_wrong_key_or_account_is_told(
 
     assert not works
     assert message.count("check login and password") == 2
+    assert "allow-list" not in message
 
 
 def test_a_key_that_is_not_allowed_from_here_is_told(
@@ -288,6 +313,7 @@ def test_a_key_that_is_not_allowed_from_here_is_told(
 
     assert not works
     assert "allow-list" in message
+    assert "login" not in message
     assert "HTTP 403" in message
 
 
@@ -308,6 +334,15 @@ def test_a_host_that_nobody_listens_at_is_told(sandbox: Sandbox) -> None:
 
     assert not works
     assert message.count("No connection to the service") == 2
+    assert message.count(f"Is {sandbox.url} the right host or pod") == 2
+
+
+def test_what_is_no_pods_name_is_told(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_KALEYRA_DEFAULT", kaleyra_connection(sandbox, pod="in dia"))
+    works, message = reached(sandbox)
+
+    assert not works
+    assert "extra pod is no pod's name" in message
 
 
 def test_a_host_that_is_none_of_kaleyras_is_told(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
