@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from sqlalchemy.engine import URL
 
 # Airflow reads its home when it is first imported: before any test module.
 HOME = tempfile.TemporaryDirectory(prefix="kaleyra-tests-")
@@ -24,7 +25,7 @@ os.environ.update(
 Path(HOME.name, "dags").mkdir()
 
 from airflow_provider_kaleyra.sandbox import Sandbox  # noqa: E402
-from tests.support.databases import Database, postgres, sqlite  # noqa: E402
+from tests.support.databases import Database, mariadb_server, mysql, postgres, sqlite  # noqa: E402
 from tests.support.leaks import Leaks  # noqa: E402
 
 LEAKS = Leaks()
@@ -69,13 +70,21 @@ def _postgres_server() -> Iterator[str]:
     server.cleanup()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(scope="session")
+def _mariadb_server() -> Iterator[URL]:
+    with tempfile.TemporaryDirectory(prefix="mariadb-") as folder, mariadb_server(Path(folder)) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres", "mysql"])
 def database(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Database]:
     """An empty database of each supported kind, known to Airflow as the connection `warehouse`."""
     if request.param == "sqlite":
         made = sqlite(tmp_path / "warehouse.db")
+    elif request.param == "mysql":
+        made = mysql(request.getfixturevalue("_mariadb_server"), f"test_{uuid4().hex}")
     else:
         made = postgres(request.getfixturevalue("_postgres_server"), f"test_{uuid4().hex}")
     with made as database:

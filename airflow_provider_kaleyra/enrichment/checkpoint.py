@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from airflow_provider_kaleyra.enrichment.kinds import ANSWERED
-from airflow_provider_kaleyra.enrichment.ledger import Claimed, Known, Settled
+from airflow_provider_kaleyra.api.models import NumberLookup
+from airflow_provider_kaleyra.enrichment.kinds import ANSWERED, NUMBER
+from airflow_provider_kaleyra.enrichment.ledger import PENDING, Claimed, Known, Settled
 
 KEY = "kaleyra_outcomes_{}"
+KEPT = (*ANSWERED, PENDING)
 LARGEST = 60_000
 """Bytes of JSON in one piece; Airflow warns of values over 65,535."""
 
@@ -36,10 +39,12 @@ class Checkpoints:
     """Answers of this task's earlier tries. Without a store nothing is remembered.
 
     :param store: the task state store, if this Airflow has one.
+    :param ending: whether the run is only brought to its end: all that it has settled stands.
     """
 
-    def __init__(self, store: Store | None) -> None:
+    def __init__(self, store: Store | None, *, ending: bool = False) -> None:
         self._store = store
+        self.ending = ending
         self._answers: dict[str, Mapping[str, Any]] = {}
         self._pieces = 0
         self._piece: list[Mapping[str, Any]] = []
@@ -59,27 +64,53 @@ class Checkpoints:
     def known(self, connection: None, numbers: Collection[str]) -> dict[str, Known]:  # noqa: ARG002
         """Look up what an earlier try was answered."""
         return {
-            number: Known(self._answers[number], reusable=True, this_try=False, held=False, elsewhere=False)
+            number: Known(
+                row,
+                reusable=row["status"] in ANSWERED,
+                this_try=self.ending,
+                held=False,
+                pending=row["status"] == PENDING,
+                elsewhere=False,
+            )
             for number in numbers
-            if number in self._answers
+            if (row := self._answers.get(number)) and (self.ending or row["status"] in KEPT)
         }
 
     def claim(self, connection: None, numbers: Collection[str]) -> list[Claimed]:  # noqa: ARG002
         """Claim all: nobody else knows of them."""
-        now = datetime.now(UTC)
-        return [Claimed(number, None, now) for number in numbers]
+        now, started = datetime.now(UTC), time.monotonic()
+        return [Claimed(number, None, now, started) for number in numbers]
 
     def doubt(self, connection: None, numbers: Collection[str]) -> None:
         """Remember nothing: only answers are kept."""
 
     def settle(self, connection: None, settled: Sequence[Settled]) -> None:  # noqa: ARG002
-        """Add answers to the newest piece, or begin the next one."""
-        if self._store is None:
-            return
-        for item in settled:
-            if item.outcome["status"] not in ANSWERED:
+        """Remember outcomes, and keep answers and ids."""
+        self.remember(item.outcome for item in settled)
+
+    def settle_pending(self, lookups: Iterable[NumberLookup]) -> None:
+        """Remember what became of submitted lookups."""
+        now = datetime.now(UTC)
+        self.remember(
+            {
+                **self._answers.get(lookup.phone_number, {}),
+                **NUMBER.learnt(lookup),
+                "answered_at": now if lookup.status in ANSWERED else None,
+            }
+            for lookup in lookups
+        )
+
+    def recall(self, outcomes: Iterable[Mapping[str, Any]]) -> None:
+        """Take note of outcomes that are kept elsewhere."""
+        self._answers |= {row["phone_number"]: row for row in outcomes}
+
+    def remember(self, outcomes: Iterable[Mapping[str, Any]]) -> None:
+        """Take note of outcomes; answers and ids go to the newest piece of the store, or begin the next."""
+        for outcome in outcomes:
+            row = {name: _jsonable(value) for name, value in outcome.items()}
+            self._answers[row["phone_number"]] = row
+            if self._store is None or row["status"] not in KEPT:
                 continue
-            row = {name: _jsonable(value) for name, value in item.outcome.items()}
             size = len(json.dumps(row)) + 2
             if self._piece and self._size + size > LARGEST:
                 self._keep()

@@ -6,20 +6,26 @@ import logging
 from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseHook
-from sqlalchemy import event
+from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
 
+from airflow_provider_kaleyra.enrichment.tables import MYSQL
 from airflow_provider_kaleyra.errors import ConfigurationError
 
 LOGGING_NAME = "kaleyra"
 
 
-def engine_of(conn_id: str) -> Engine:
+def engine_of(conn_id: str, connection: Any = None) -> Engine:
     """Give the engine of an Airflow connection's own hook.
 
+    :param connection: the connection itself, where it may not be asked for: in a triggerer.
     :raises ConfigurationError: if the connection is of no SQL database.
     """
-    hook = BaseHook.get_hook(conn_id)
+    if connection is None:
+        hook = BaseHook.get_hook(conn_id)
+    else:
+        hook = connection.get_hook()
+        hook.get_connection = lambda _: connection
     if not hasattr(hook, "get_sqlalchemy_engine"):
         raise ConfigurationError(f"Connection {conn_id!r} is of no SQL database: {type(hook).__name__}")
     # An error's text would list the phone numbers of its statement, SQLAlchemy's log at DEBUG every row.
@@ -33,8 +39,20 @@ def engine_of(conn_id: str) -> Engine:
     engine: Engine = hook.get_sqlalchemy_engine(engine_kwargs=options)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _wait_for_other_writers)
+    elif engine.dialect.name in MYSQL:
+        # What hooks read of a connection's extra, SQLAlchemy's driver takes for a parameter of its own.
+        url = engine.url.difference_update_query(["cursor"])
+        # As the other databases do it: so that a claim sees what others have committed, and locks no gaps.
+        engine = create_engine(url, isolation_level="READ COMMITTED", **options)
+        event.listen(engine, "connect", _speak_utf8)
     return engine
 
 
 def _wait_for_other_writers(connection: Any, record: Any) -> None:  # noqa: ARG001
     connection.execute("PRAGMA busy_timeout = 60000")
+
+
+def _speak_utf8(connection: Any, record: Any) -> None:  # noqa: ARG001
+    # Four bytes a character; the drivers' own default may know three.
+    with connection.cursor() as cursor:
+        cursor.execute("SET NAMES utf8mb4")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cached_property
+from operator import attrgetter
+from typing import Any
 
 from airflow_provider_kaleyra.api.models import DeviceLookup, Lookup, NumberLookup
 
@@ -31,6 +33,23 @@ class Kind:
             for field in fields(self.lookup)
             if field.name not in common
         }
+
+    @cached_property
+    def _learnt(self) -> tuple[tuple[str, ...], attrgetter[Any]]:
+        names = ("phone_number", "status", "reason", "response_code", "error_message", *self.answer_types)
+        return names, attrgetter(*names)
+
+    def learnt(self, lookup: Lookup) -> dict[str, Any]:
+        """Give what an answer says, by column."""
+        names, values = self._learnt
+        return dict(zip(names, values(lookup), strict=True))
+
+    def kept(self, status: str) -> frozenset[str]:
+        """Give the columns that an outcome of this status leaves as an earlier answer had them."""
+        if status in ANSWERED:
+            return frozenset()
+        kept = frozenset({"answered_at", *self.answer_types})
+        return kept - {"lookup_id"} if status == "pending" else kept
 
     @property
     def result_columns(self) -> tuple[str, ...]:

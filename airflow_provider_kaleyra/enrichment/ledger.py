@@ -17,20 +17,23 @@ from sqlalchemy.sql import ColumnElement
 from airflow_provider_kaleyra.api.models import Lookup
 from airflow_provider_kaleyra.enrichment.kinds import ANSWERED, OUTCOME_COLUMNS, Kind
 from airflow_provider_kaleyra.enrichment.tables import (
-    ROWS_AT_ONCE,
     clock,
     ensure,
     in_lock_order,
     ledger_table,
     reading,
-    upsert,
     writing,
 )
+from airflow_provider_kaleyra.enrichment.upsert import insert_missing, is_one_of, parts, upsert
 
 LEASE = timedelta(hours=1)
 """How long another run's claim is taken to be alive."""
 
 REQUESTED = "requested"
+PENDING = "pending"
+
+_CLAIMED = ("status", "run_id", "asked_at", "purchases", "spent")
+"""What a claim changes of a row, and what a row cannot be without."""
 
 
 @dataclass(frozen=True)
@@ -54,18 +57,17 @@ class Known:
     reusable: bool
     this_try: bool
     held: bool
+    pending: bool
     elsewhere: bool
 
 
 @dataclass(frozen=True)
 class Claimed:
-    """A number that this run may now ask about, its ledger row as it was before, and what it has come to."""
+    """A number that this run may now ask about, its ledger row as it was before, and when it was claimed."""
 
     phone_number: str
     before: Mapping[str, Any] | None
     asked_at: datetime
-    purchases: int = 0
-    spent: Decimal = Decimal(0)
     started: float = field(default_factory=time.monotonic)
 
     def now(self) -> datetime:
@@ -89,15 +91,15 @@ class Settled:
     @classmethod
     def of(cls, claimed: Claimed, lookup: Lookup, kind: Kind, run: Run) -> Settled:
         """Put together what was claimed and what was learnt."""
-        names = ("phone_number", "status", "reason", "response_code", "error_message", *kind.answer_types)
         outcome = {
-            **{name: getattr(lookup, name) for name in names},
+            **kind.learnt(lookup),
             "run_id": run.id,
             "asked_at": claimed.asked_at,
             "answered_at": claimed.now() if lookup.status in ANSWERED else None,
         }
         price = getattr(lookup, "price", None) or Decimal(0)
-        return cls(outcome, price, claimed.purchases + lookup.purchases, claimed.spent + price)
+        before = claimed.before or {"purchases": 0, "spent": 0}
+        return cls(outcome, price, before["purchases"] + lookup.purchases, before["spent"] + price)
 
 
 class Memory(Protocol):
@@ -139,6 +141,7 @@ class Ledger:
 
     :param max_age: how old an answer may be to be reused; ``None`` for any age.
     :param hold: whether a number that may have been paid for is never asked about again.
+    :param since: when the run began that this only brings to its end: all that it has settled stands.
     """
 
     def __init__(
@@ -150,6 +153,7 @@ class Ledger:
         schema: str | None = None,
         max_age: timedelta | None = timedelta(days=30),
         hold: bool = False,
+        since: datetime | None = None,
     ) -> None:
         self.engine = engine
         self.kind = kind
@@ -158,8 +162,10 @@ class Ledger:
         self._max_age = max_age
         self._hold = hold
         ensure(engine, self.table)
+        self._ending = since is not None
         with reading(engine) as connection:
-            self._started = clock(connection)
+            self.started = since or clock(connection)
+            """When the run began, by the database's clock."""
 
     def reading(self) -> AbstractContextManager[Connection]:
         """Open a connection."""
@@ -176,61 +182,53 @@ class Ledger:
             "reusable": self._reusable(now),
             "this_try": self._this_try(),
             "held": self._held(now),
+            "pending": self.table.c.status == PENDING,
             "elsewhere": self._elsewhere(now),
         }
-        found = {}
-        for row in self._select(
-            connection, numbers, *(flag.label(f"_{name}") for name, flag in flags.items())
-        ):
-            columns = {
-                name: row._mapping[name]
-                for name in ("phone_number", *OUTCOME_COLUMNS, *self.kind.answer_types)
-            }
-            found[row.phone_number] = Known(
-                columns, **{name: bool(row._mapping[f"_{name}"]) for name in flags}
+        names = ("phone_number", *OUTCOME_COLUMNS, *self.kind.answer_types)
+        columns = (self.table.c[name] for name in names[1:])
+        labelled = (flag.label(f"_{name}") for name, flag in flags.items())
+        return {
+            row.phone_number: Known(
+                {name: row._mapping[name] for name in names},
+                **{name: bool(row._mapping[f"_{name}"]) for name in flags},
             )
-        return found
+            for row in self._select(connection, numbers, *columns, *labelled)
+        }
 
     def claim(self, connection: Connection, numbers: Collection[str]) -> list[Claimed]:
         """Mark numbers as asked for by this run, those that nobody answered or claimed meanwhile."""
         now = clock(connection)
+        ledger = self.table.c
         # In one order everywhere, so that two tasks that want the same numbers cannot lock each other out.
         wanted = sorted(numbers)
-        before = {row.phone_number: dict(row._mapping) for row in self._select(connection, wanted, lock=True)}
-        claim = {
-            "status": REQUESTED,
-            "run_id": self._run.id,
-            "asked_at": now,
-            "purchases": 1,
-            "spent": Decimal(0),
+        before = {
+            row.phone_number: dict(row._mapping)
+            for row in self._select(connection, wanted, *(ledger[name] for name in _CLAIMED), lock=True)
         }
-        upsert(
-            connection,
-            self.table,
-            [{"phone_number": number, **claim} for number in wanted],
-            update=("status", "run_id", "asked_at"),
-            also={"purchases": self.table.c.purchases + 1},
-            where=~or_(self._reusable(now), self._this_try(), self._held(now), self._elsewhere(now)),
-        )
-        mine = and_(
-            self.table.c.run_id == self._run.id,
-            self.table.c.status == REQUESTED,
-            self.table.c.asked_at == now,
-        )
+        claim = {"status": REQUESTED, "run_id": self._run.id, "asked_at": now}
+        new = [number for number in wanted if number not in before]
+        insert_missing(connection, self.table, new, {**claim, "purchases": 1, "spent": Decimal(0)})
+        free = ~or_(self._reusable(now), self._this_try(), self._held(now), self._elsewhere(now))
+        again = self.table.update().where(free).values(**claim, purchases=ledger.purchases + 1)
+        for part in parts(list(before)):
+            connection.execute(again.where(is_one_of(connection, ledger.phone_number, part)))
+        mine = and_(ledger.run_id == self._run.id, ledger.status == REQUESTED, ledger.asked_at == now)
+        started = time.monotonic()
         return [
-            Claimed(row.phone_number, before.get(row.phone_number), now, row.purchases - 1, row.spent)
+            Claimed(row.phone_number, before.get(row.phone_number), now, started)
             for row in self._select(connection, wanted, where=mine)
         ]
 
     def reusable(self, connection: Connection) -> ColumnElement[bool]:
         """Tell in SQL which rows of the ledger held an answer to reuse when this run began."""
-        return and_(self._reusable(clock(connection)), self.table.c.answered_at <= self._started)
+        return and_(self._reusable(clock(connection)), self.table.c.answered_at <= self.started)
 
     def doubt(self, connection: Connection, numbers: Collection[str]) -> None:
         """Put dead claims in doubt by word, where a person can find and clear them."""
         dead = and_(self.table.c.status == REQUESTED, ~self._elsewhere(clock(connection)))
-        for part in _parts(list(numbers)):
-            these = self.table.c.phone_number.in_(part)
+        for part in parts(list(numbers)):
+            these = is_one_of(connection, self.table.c.phone_number, part)
             connection.execute(self.table.update().where(these, dead).values(status="in_doubt"))
 
     def settle(self, connection: Connection, settled: Sequence[Settled]) -> None:
@@ -238,12 +236,11 @@ class Ledger:
 
         An outcome that is no answer leaves an earlier answer's columns as they were.
         """
-        columns = (*OUTCOME_COLUMNS, "purchases", "spent")
-        kept = [name for name in columns if name != "answered_at"]
+        columns = (*OUTCOME_COLUMNS, "purchases", "spent", *self.kind.answer_types)
         rows = [{**item.outcome, "purchases": item.purchases, "spent": item.spent} for item in settled]
-        for has_answer, group in in_lock_order(rows, "phone_number"):
-            update = (*columns, *self.kind.answer_types) if has_answer else kept
-            upsert(connection, self.table, group, update=update)
+        for kept, group in in_lock_order(rows, "phone_number", self.kind):
+            update = [name for name in columns if name not in kept]
+            upsert(connection, self.table, group, columns=update)
 
     def settle_late(self, connection: Connection, settled: Sequence[Settled]) -> list[Settled]:
         """File outcomes that were kept elsewhere; of a number asked about again since, only the price.
@@ -251,7 +248,8 @@ class Ledger:
         :return: the outcomes that still count.
         """
         numbers = [item.outcome["phone_number"] for item in settled]
-        rows = {row.phone_number: row for row in self._select(connection, numbers, lock=True)}
+        columns = (self.table.c[name] for name in ("run_id", "asked_at", "spent"))
+        rows = {row.phone_number: row for row in self._select(connection, numbers, *columns, lock=True)}
         valid = []
         for item in settled:
             row = rows.get(item.outcome["phone_number"])
@@ -270,10 +268,11 @@ class Ledger:
     def release(self, connection: Connection, claims: Sequence[Claimed]) -> None:
         """Take back claims whose request never left: their rows become what they were."""
         new = [claimed.phone_number for claimed in claims if claimed.before is None]
-        for part in _parts(new):
-            connection.execute(self.table.delete().where(self.table.c.phone_number.in_(part)))
+        for part in parts(new):
+            these = is_one_of(connection, self.table.c.phone_number, part)
+            connection.execute(self.table.delete().where(these))
         rows = [claimed.before for claimed in claims if claimed.before is not None]
-        upsert(connection, self.table, rows, update=("status", "run_id", "asked_at", "purchases"))
+        upsert(connection, self.table, rows, columns=_CLAIMED)
 
     def _select(
         self,
@@ -283,13 +282,14 @@ class Ledger:
         where: ColumnElement[bool] | None = None,
         lock: bool = False,
     ) -> Iterator[Row[Any]]:
-        statement = select(self.table, *columns).order_by(self.table.c.phone_number)
+        key = self.table.c.phone_number
+        statement = select(key, *columns).order_by(key)
         if where is not None:
             statement = statement.where(where)
         if lock:
             statement = statement.with_for_update()
-        for part in _parts(list(numbers)):
-            yield from connection.execute(statement.where(self.table.c.phone_number.in_(part)))
+        for part in parts(list(numbers)):
+            yield from connection.execute(statement.where(is_one_of(connection, key, part)))
 
     def _reusable(self, now: datetime) -> ColumnElement[bool]:
         """An answer that is young enough, or of this DAG run: an Airflow retry pays nothing twice."""
@@ -309,9 +309,8 @@ class Ledger:
     def _this_try(self) -> ColumnElement[bool]:
         """Settled since this process began: its outcome stands, whatever it is."""
         ledger = self.table.c
-        return and_(
-            ledger.run_id == self._run.id, ledger.asked_at >= self._started, ledger.status != REQUESTED
-        )
+        began = true() if self._ending else ledger.asked_at >= self.started
+        return and_(ledger.run_id == self._run.id, began, ledger.status != REQUESTED)
 
     def _elsewhere(self, now: datetime) -> ColumnElement[bool]:
         """On its way: submitted, or claimed by another task that may still be asking."""
@@ -321,7 +320,7 @@ class Ledger:
             ledger.run_id != self._run.id,
             ledger.asked_at > now - LEASE,
         )
-        return or_(ledger.status == "pending", claimed)
+        return or_(ledger.status == PENDING, claimed)
 
     def _held(self, now: datetime) -> ColumnElement[bool]:
         """In doubt, by word or as a claim that nobody settled, where the user said to hold those."""
@@ -342,8 +341,3 @@ def release_doubts(engine: Engine, kind: Kind, schema: str | None) -> int:
             table.update().where(table.c.status == "in_doubt").values(status="failed", reason="released")
         )
         return released.rowcount
-
-
-def _parts(numbers: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(numbers), ROWS_AT_ONCE):
-        yield numbers[start : start + ROWS_AT_ONCE]

@@ -13,7 +13,8 @@ from sqlalchemy.types import TypeEngine
 from airflow_provider_kaleyra.enrichment.kinds import OUTCOME_COLUMNS, Kind
 from airflow_provider_kaleyra.enrichment.plan import Input, raw_key
 from airflow_provider_kaleyra.enrichment.source import TableSource
-from airflow_provider_kaleyra.enrichment.tables import ensure, in_lock_order, result_table, upsert, writing
+from airflow_provider_kaleyra.enrichment.tables import ensure, in_lock_order, result_table, writing
+from airflow_provider_kaleyra.enrichment.upsert import upsert
 from airflow_provider_kaleyra.errors import ConfigurationError
 
 Outcome = Mapping[str, Any]
@@ -74,10 +75,8 @@ class TableOutput:
             for item, outcome in outcomes
             for key in [raw_key(item.raw)]
         }
-        for has_answer, group in in_lock_order(rows.values(), "raw_number"):
-            # An outcome that is no answer leaves an earlier answer's columns as they were.
-            kept = () if has_answer else ("answered_at", *self._kind.answer_types)
-            upsert(connection, self.table, group, update=[name for name in names[1:] if name not in kept])
+        for kept, group in in_lock_order(rows.values(), "raw_number", self._kind):
+            upsert(connection, self.table, group, columns=[name for name in names[1:] if name not in kept])
         if self._write_back:
             self._write_back.file(connection, outcomes)
 
@@ -93,10 +92,11 @@ class WriteBack:
     """
 
     def __init__(
-        self, engine: Engine, source: TableSource, columns: Mapping[str, str], *, apart: bool
+        self, engine: Engine, kind: Kind, source: TableSource, columns: Mapping[str, str], *, apart: bool
     ) -> None:
         self._engine = engine
         self._columns = dict(columns)
+        self._kind = kind
         self._key = source.key
         self._table = source.table
         self._apart = apart
@@ -119,11 +119,10 @@ class WriteBack:
 
     def _update(self, connection: Connection, outcomes: Sequence[tuple[Input, Outcome]]) -> None:
         rows = [{**outcome, "position": item.position, "key": item.key} for item, outcome in outcomes]
-        for has_answer, group in in_lock_order(rows, "position"):
+        for kept, group in in_lock_order(rows, "position", self._kind):
+            written = _OF_THE_ASKING | ({"lookup_id"} - kept)
             columns = {
-                column: field
-                for column, field in self._columns.items()
-                if has_answer or field in _OF_THE_ASKING
+                column: field for column, field in self._columns.items() if not kept or field in written
             }
             if not columns:
                 continue

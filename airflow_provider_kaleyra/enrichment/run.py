@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
+from itertools import chain, islice
 from typing import Any, Protocol
 
 from airflow_provider_kaleyra.api.batches import batches
@@ -18,6 +18,7 @@ from airflow_provider_kaleyra.enrichment.filing import Filing
 from airflow_provider_kaleyra.enrichment.kinds import Kind
 from airflow_provider_kaleyra.enrichment.ledger import Claimed, Memory, Run, Settled
 from airflow_provider_kaleyra.enrichment.plan import Input, Reading, by_number, in_shard
+from airflow_provider_kaleyra.enrichment.progress import Progress
 from airflow_provider_kaleyra.enrichment.rescue import Rescue
 from airflow_provider_kaleyra.enrichment.results import Output
 from airflow_provider_kaleyra.enrichment.scratch import Scratch
@@ -28,6 +29,7 @@ from airflow_provider_kaleyra.errors import ConfigurationError, FilingError, Not
 log = logging.getLogger(__name__)
 
 REPORT_EVERY = 10.0
+UNANSWERED = ("failed", "in_doubt")
 
 InFlight = Flight[list[Claimed], Answer[Any]]
 Pair = tuple[Input, Mapping[str, Any]]
@@ -62,6 +64,8 @@ class Settings:
     max_lookups: int | None = None
     max_price: Decimal | None = None
     max_inputs: int | None = None
+    ending: bool = False
+    """Whether nothing is asked any more: what was submitted is brought to its end."""
 
 
 @dataclass
@@ -93,7 +97,7 @@ class Enrichment:
         self._filing = Filing(self.memory, self.output, self.rescue)
         self._spent_up = False
         self._scratch = Scratch()
-        self._reported = time.monotonic()
+        self._progress = Progress(self.summary, self._total, lambda: self.service.requests_sent)
 
     def execute(self) -> Summary:
         """Run to the end. Whatever ends it, the answers to requests that left are filed first.
@@ -132,11 +136,14 @@ class Enrichment:
         """Let nothing leave any more, and file what comes back of what has left."""
         self._filing.ending = True
         self.service.stop()
-        while len(flight):
-            self._settle(flight, timeout=None)
+        self._settle_all(flight)
         self._not_asked(list(self._waiting))
         self.summary.requests = self.service.requests_sent
         self.summary.end()
+        if (waiting := self.summary.buckets["pending"]) and not self.summary.submits:
+            log.info(
+                "%d inputs wait for lookups that were submitted: LookupDetailsSensor settles them.", waiting
+            )
         if self._held:
             log.warning(
                 "%d numbers are held in %s: they may have been paid for without an answer. To have them "
@@ -155,20 +162,33 @@ class Enrichment:
             for numbers in self.source.standing():
                 self.summary.distinct += self._scratch.count(numbers)
 
+    def _total(self) -> int:
+        _, shards = self.settings.shard or (0, 1)
+        return self.source.total() // shards
+
     def _ask(self, claims: list[Claimed]) -> Answer[Any]:
         return self.service.ask([claim.phone_number for claim in claims])
 
     def _ask_all(self, flight: InFlight) -> None:
         settings = self.settings
-        for batch in batches(self._to_ask(flight), settings.batch_size, settings.least_batch):
+        coming = batches(self._to_ask(flight), settings.batch_size, settings.least_batch)
+        while True:
             if settings.max_price is not None and not self._answered:
                 # Nobody knows the price of a lookup before the first batch has come back.
-                while len(flight):
-                    self._settle(flight, timeout=None)
-            claims = self._claim(self._affordable(batch))
-            if claims:
-                flight.submit(claims)
+                self._settle_all(flight)
+            room = settings.max_workers - len(flight) if settings.max_price is None else 1
+            group = list(islice(coming, room))
+            if not group:
+                break
+            # One transaction for all that leave now: a commit takes as long as a thousand rows.
+            claims = self._claim(self._affordable(list(chain(*group))))
+            for batch in group:
+                if mine := [claims[number] for number in batch if number in claims]:
+                    flight.submit(mine)
             self._settle(flight, timeout=None if flight.full else 0)
+        self._settle_all(flight)
+
+    def _settle_all(self, flight: InFlight) -> None:
         while len(flight):
             self._settle(flight, timeout=None)
 
@@ -212,9 +232,15 @@ class Enrichment:
         for number, row in known.items():
             outcome = dict(row.outcome)
             if row.this_try:
+                self.summary.awaited += self.settings.ending
+                self.summary.unanswered += self.settings.ending and outcome["status"] in UNANSWERED
                 others += [(item, outcome) for item in self._waiting.pop(number)]
             elif row.reusable:
                 reused += [(item, outcome) for item in self._waiting.pop(number)]
+            elif row.pending:
+                # Adopted: whoever submitted it, its answer is for these inputs too.
+                adopted = {**outcome, "run_id": self.run.id}
+                others += [(item, adopted) for item in self._waiting.pop(number)]
             elif row.held:
                 held.append(number)
                 others += [(item, {**outcome, "status": "in_doubt"}) for item in self._waiting.pop(number)]
@@ -230,7 +256,7 @@ class Enrichment:
             self._count(reused, bucket="reused")
 
     def _affordable(self, batch: list[str]) -> list[str]:
-        """Cut a batch to what this run may still ask and spend; what is cut off is not asked."""
+        """Cut batches to what this run may still ask and spend; what is cut off is not asked."""
         settings, summary = self.settings, self.summary
         allowed = len(batch)
         if settings.max_lookups is not None:
@@ -243,16 +269,21 @@ class Enrichment:
         self._not_asked(batch[allowed:])
         return batch[:allowed]
 
-    def _claim(self, numbers: list[str]) -> list[Claimed]:
+    def _claim(self, numbers: list[str]) -> dict[str, Claimed]:
         """Write down what is going to be asked, before it is."""
         if not numbers:
-            return []
-        claims: list[Claimed] = []
-        self._filing.commit(lambda connection: claims.extend(self.memory.claim(connection, numbers)))
-        self._claims |= {claim.phone_number: claim for claim in claims}
+            return {}
+        claims: dict[str, Claimed] = {}
+
+        def claim(connection: Any) -> None:
+            claims.clear()
+            claims.update((made.phone_number, made) for made in self.memory.claim(connection, numbers))
+
+        self._filing.commit(claim)
+        self._claims |= claims
         self.summary.asked += len(claims)
         # Another task was quicker with the others; what it has settled already is reused.
-        lost = set(numbers).difference(claim.phone_number for claim in claims)
+        lost = set(numbers).difference(claims)
         self._reuse(lost)
         self._elsewhere |= {number for number in lost if number in self._waiting}
         return claims
@@ -294,9 +325,9 @@ class Enrichment:
         self._not_asked([claim.phone_number for claim in unsent])
         self.summary.asked -= len(unsent)
         self.summary.price += price
-        self.summary.unanswered += sum(item.outcome["status"] in ("failed", "in_doubt") for item in settled)
+        self.summary.unanswered += sum(item.outcome["status"] in UNANSWERED for item in settled)
         self._answered += len(settled)
-        self._report()
+        self._progress.report()
 
     def _unsent(self, lookup: Lookup) -> bool:
         """Whether a request was only kept from leaving because the run ends."""
@@ -320,11 +351,6 @@ class Enrichment:
 
     def _count(self, outcomes: Iterable[Pair], bucket: str | None = None) -> None:
         self.summary.buckets.update(bucket or str(outcome["status"]) for _, outcome in outcomes)
-
-    def _report(self) -> None:
-        if time.monotonic() - self._reported >= REPORT_EVERY:
-            self._reported = time.monotonic()
-            log.info("%s so far.", self.summary)
 
 
 def refuse_invalid(source: Source, settings: Settings) -> None:

@@ -27,6 +27,12 @@ class Scratch:
         self._database.executemany("INSERT INTO spool (raw) VALUES (?)", ((text,) for text in texts))
         self._database.execute("COMMIT")
 
+    @property
+    def spooled(self) -> int:
+        """How many texts there are."""
+        (count,) = self._database.execute("SELECT count(*) FROM spool").fetchone()
+        return int(count)
+
     def chunks(self, size: int) -> Iterator[list[tuple[int, str]]]:
         """Yield what was spooled, with its position from 0, ``size`` at a time."""
         last = 0

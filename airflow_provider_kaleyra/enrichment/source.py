@@ -27,6 +27,10 @@ class Source(Protocol):
         """Yield all inputs in order."""
         ...
 
+    def total(self) -> int:
+        """Count the inputs."""
+        ...
+
     def rows(self) -> int:
         """Count the rows, where not all of them may be read."""
         return 0
@@ -44,6 +48,10 @@ class ListSource(Source):
 
     def __init__(self, values: Sequence[object]) -> None:
         self._values = values
+
+    def total(self) -> int:
+        """Count the inputs."""
+        return len(self._values)
 
     def chunks(self, size: int = CHUNK) -> Iterator[list[Input]]:
         """Yield all inputs in order."""
@@ -106,6 +114,10 @@ class QuerySource(Source):
         self._number_column = number_column
         self._scratch: Scratch | None = None
 
+    def total(self) -> int:
+        """Count the inputs."""
+        return self._scratch.spooled if self._scratch else 0
+
     def chunks(self, size: int = CHUNK) -> Iterator[list[Input]]:
         """Yield all inputs in order."""
         if self._scratch is None:
@@ -163,6 +175,14 @@ class TableSource(Source):
         """Leave out rows whose outcome stands already."""
         self._fresh = None if self._keyless else fresh
 
+    def total(self) -> int:
+        """Count the rows that are read."""
+        if self._keyless is not None:
+            return self._keyless.total()
+        with reading(self._engine) as connection:
+            count = self._unread(select(func.count()).select_from(self.table), connection)
+            return int(connection.execute(count, self._parameters).scalar_one())
+
     def rows(self) -> int:
         """Count the rows, where not all of them may be read."""
         if self._fresh is None:
@@ -200,13 +220,19 @@ class TableSource(Source):
             last = rows[-1][:-1]
 
     def _page(self, last: Sequence[Any] | None, size: int, connection: Connection) -> Any:
-        page = select(*self.key, self.number.label("raw")).where(self._where).order_by(*self.key).limit(size)
+        page = self._unread(select(*self.key, self.number.label("raw")), connection)
         if last is not None:
             page = page.where(tuple_(*self.key) > tuple_(*last, types=[part.type for part in self.key]))
+        return page.order_by(*self.key).limit(size)
+
+    def _unread(self, rows: Any, connection: Connection) -> Any:
+        """Choose the rows whose outcome does not stand."""
+        chosen = rows.where(self._where)
         if self._fresh is not None:
             stands = self._fresh.stands_for(self.table, self.number, connection)
-            page = page.where(~exists().select_from(self._fresh.outcomes).where(stands).correlate(self.table))
-        return page
+            standing = exists().select_from(self._fresh.outcomes).where(stands)
+            chosen = chosen.where(~standing.correlate(self.table))
+        return chosen
 
 
 def reflect(engine: Engine, name: str) -> Table:

@@ -16,15 +16,19 @@ class Summary:
     """Counts of raw inputs in ``inputs`` and by bucket, of E.164 numbers in ``distinct`` and ``asked``.
 
     Every input is in one bucket: ``inputs`` is the sum of ``invalid``, ``reused``, ``ok``, ``failed``,
-    ``in_doubt`` and ``not_asked``.
+    ``in_doubt``, ``not_asked`` and, where lookups are submitted, ``pending``.
     """
 
     result_table: str | None = None
+    submits: bool = False
+    """Whether the run submits lookups; only then ``pending`` is a bucket of its own, else not asked."""
     inputs: int = 0
     distinct: int = 0
     asked: int = 0
     requests: int = 0
     price: Decimal = Decimal(0)
+    awaited: int = 0
+    """Numbers of a run that was only brought to its end."""
     unanswered: int = 0
     """Asked numbers that have no answer, in doubt or not."""
     buckets: Counter[str] = field(default_factory=Counter)
@@ -41,6 +45,11 @@ class Summary:
         """Stop the clock."""
         self.ended = time.monotonic()
 
+    def bucket(self, name: str) -> int:
+        """Give the count of inputs in a bucket."""
+        waits = self.buckets["pending"] if name == "not_asked" and not self.submits else 0
+        return self.buckets[name] + waits
+
     def as_dict(self) -> dict[str, Any]:
         """Give the summary as JSON values; ``price`` is decimal text."""
         return {
@@ -52,7 +61,8 @@ class Summary:
             "ok": self.buckets["ok"],
             "failed": self.buckets["failed"],
             "in_doubt": self.buckets["in_doubt"],
-            "not_asked": self.buckets["not_asked"],
+            "not_asked": self.bucket("not_asked"),
+            **({"pending": self.bucket("pending")} if self.submits else {}),
             "requests": self.requests,
             "price": format(self.price, "f"),
             "seconds": self.seconds,
@@ -61,16 +71,18 @@ class Summary:
 
     def too_many_failed(self, max_failed: float) -> str | None:
         """Say what to do if a greater share than ``max_failed`` of the asked numbers has no answer."""
-        if not self.asked or self.unanswered / self.asked <= max_failed:
+        asked = max(self.asked, self.awaited)
+        if not asked or self.unanswered / asked <= max_failed:
             return None
         return (
-            f"{self.unanswered:,} of {self.asked:,} asked numbers have no answer, more than max_failed="
+            f"{self.unanswered:,} of {asked:,} asked numbers have no answer, more than max_failed="
             f"{max_failed:g} allows. Everything that came is filed; the column reason says why the others "
             "failed, and the next try asks about them again"
         )
 
     def __str__(self) -> str:
-        counts = ", ".join(f"{self.buckets[name]:,} {name.replace('_', ' ')}" for name in BUCKETS)
+        names = (*BUCKETS, "pending") if self.submits else BUCKETS
+        counts = ", ".join(f"{self.bucket(name):,} {name.replace('_', ' ')}" for name in names)
         price = f" for {self.price.normalize():f}" if self.price else ""
         return (
             f"{self.inputs:,} inputs, {self.distinct:,} distinct numbers: {counts}. "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -20,27 +20,23 @@ from sqlalchemy import (
     Numeric,
     Table,
     Text,
-    func,
     inspect,
+    literal_column,
     select,
 )
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as DBAPITimeoutError
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeDecorator
 
-from airflow_provider_kaleyra.enrichment.kinds import ANSWERED, Kind
+from airflow_provider_kaleyra.enrichment.kinds import Kind
 from airflow_provider_kaleyra.enrichment.plan import KEY_LENGTH
 from airflow_provider_kaleyra.errors import ConfigurationError, FilingError
 from airflow_provider_kaleyra.phone import mask_text
 
 log = logging.getLogger(__name__)
-
-ROWS_AT_ONCE = 1000
-
-Row = Mapping[str, Any]
 
 
 class Timestamp(TypeDecorator[datetime]):
@@ -48,6 +44,11 @@ class Timestamp(TypeDecorator[datetime]):
 
     impl = DateTime(timezone=True)
     cache_ok = True
+
+    def load_dialect_impl(self, dialect: Any) -> Any:
+        """Keep microseconds, which MySQL drops unless told otherwise."""
+        is_mysql = dialect.name in MYSQL
+        return dialect.type_descriptor(mysql.DATETIME(fsp=6) if is_mysql else self.impl)
 
     def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
         """Give SQLite and MySQL, which have no time zones, the UTC clock's reading."""
@@ -81,6 +82,10 @@ class Money(TypeDecorator[Decimal]):
         return None if value is None else Decimal(repr(value) if isinstance(value, float) else str(value))
 
 
+MYSQL = ("mysql", "mariadb")
+"""SQLAlchemy's names of MySQL and MariaDB."""
+
+_CLOCKS = {"postgresql": "clock_timestamp()", **dict.fromkeys(MYSQL, "UTC_TIMESTAMP(6)")}
 _MYSQL_KEY = mysql.VARCHAR(KEY_LENGTH, collation="utf8mb4_bin")
 KEY = Text().with_variant(_MYSQL_KEY, "mysql").with_variant(_MYSQL_KEY, "mariadb")
 TYPES: dict[str, Any] = {"bool": Boolean, "int": Integer, "str": Text}
@@ -151,12 +156,13 @@ def writing(engine: Engine) -> Iterator[Connection]:
 def clock(connection: Connection) -> datetime:
     """Tell the time by the database's clock, so that the clocks of workers don't matter.
 
-    SQLite has none of its own, and its users share a machine.
+    SQLite has none of its own, and its users share a machine; of other databases none is known.
     """
-    if connection.dialect.name == "postgresql":
-        now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-        return now.astimezone(UTC)
-    return datetime.now(UTC)
+    read = _CLOCKS.get(connection.dialect.name)
+    if read is None:
+        return datetime.now(UTC)
+    now: datetime = connection.execute(select(literal_column(read, Timestamp))).scalar_one()
+    return now.astimezone(UTC)
 
 
 @contextmanager
@@ -206,43 +212,13 @@ def ensure(engine: Engine, table: Table) -> None:
         )
 
 
-def upsert(
-    connection: Connection,
-    table: Table,
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    update: Sequence[str],
-    where: Any = None,
-    also: Mapping[str, Any] | None = None,
-) -> None:
-    """Insert rows, and where their key is there already, update the named columns and no other.
-
-    :param where: update only rows for which this holds.
-    :param also: columns to set to an expression instead of the row's own value.
-    """
-    if not rows:
-        return
-    dialect = {"sqlite": sqlite, "postgresql": postgresql}.get(connection.dialect.name)
-    if dialect is None:
-        raise ConfigurationError(f"{connection.dialect.name} is no database that results can be filed in yet")
-    insert = dialect.insert(table)
-    statement = insert.on_conflict_do_update(
-        index_elements=list(table.primary_key.columns),
-        set_={**{name: insert.excluded[name] for name in update}, **(also or {})},
-        where=where,
-    )
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        connection.execute(statement, list(rows[start : start + ROWS_AT_ONCE]))
-
-
 def in_lock_order(
-    rows: Iterable[Mapping[str, Any]], key: str
-) -> Iterator[tuple[bool, list[Mapping[str, Any]]]]:
-    """Sort outcomes by their key and yield them in groups with and without an answer.
+    rows: Collection[Mapping[str, Any]], key: str, kind: Kind
+) -> Iterator[tuple[frozenset[str], list[Mapping[str, Any]]]]:
+    """Sort outcomes by their key and yield them in groups, with the columns that each leaves as they are.
 
     Rows are locked in one order everywhere, so that two tasks cannot lock each other out.
     """
-    for has_answer, group in groupby(
-        sorted(rows, key=itemgetter(key)), lambda row: row["status"] in ANSWERED
-    ):
-        yield has_answer, list(group)
+    kept = {status: kind.kept(status) for status in {row["status"] for row in rows}}
+    for columns, group in groupby(sorted(rows, key=itemgetter(key)), lambda row: kept[row["status"]]):
+        yield columns, list(group)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from airflow.providers.common.compat.sdk import task
@@ -147,7 +148,7 @@ def test_a_table_is_read_by_its_key_page_by_page(
 ) -> None:
     monkeypatch.setattr("airflow_provider_kaleyra.enrichment.run.CHUNK", 3)
     database.execute(
-        "CREATE TABLE leads (a TEXT NOT NULL, b INTEGER NOT NULL, phone TEXT, PRIMARY KEY (a, b))"
+        "CREATE TABLE leads (a VARCHAR(20) NOT NULL, b INTEGER NOT NULL, phone TEXT, PRIMARY KEY (a, b))"
     )
     phones = numbers(11)
     database.execute(
@@ -187,9 +188,9 @@ def test_a_view_without_a_key_is_read_too(
 def test_names_that_need_quotes_and_schemas_are_the_databases_business(
     sandbox: Sandbox, database: Database
 ) -> None:
-    schema = "main" if database.name == "sqlite" else "sales"
-    if schema == "sales":
-        database.execute("CREATE SCHEMA sales")
+    schema = "main" if database.name == "sqlite" else f"sales_{uuid4().hex[:8]}"
+    if schema != "main":
+        database.execute(f"CREATE SCHEMA {schema}")
     database.execute(f'CREATE TABLE {schema}."Order" (id INTEGER PRIMARY KEY, "Phone Number" TEXT)')
     database.execute(f'INSERT INTO {schema}."Order" VALUES (1, :phone)', {"phone": ONE})
 

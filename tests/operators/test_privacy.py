@@ -58,7 +58,9 @@ def test_a_databases_refusal_is_told_without_the_numbers_that_it_quotes(
     sandbox: Sandbox, database: Database, said: Said
 ) -> None:
     database.contacts(TEN)
-    columns = "raw_number TEXT PRIMARY KEY, phone_number TEXT CHECK (phone_number = 'never'), status TEXT"
+    columns = (
+        "raw_number VARCHAR(255) PRIMARY KEY, phone_number TEXT CHECK (phone_number = 'never'), status TEXT"
+    )
     rest = ", ".join(
         f"{name} TEXT" for name in RCS.result_columns if name not in ("raw_number", "phone_number", "status")
     )

@@ -68,6 +68,10 @@ class Gone:
         if self._database.name == "sqlite":
             self._file.rename(self._hidden)
             self._file.mkdir()
+        elif self._database.name == "mysql":
+            name = self._database.engine.url.database
+            self._database.execute(f"ALTER USER {name} ACCOUNT LOCK")
+            self._database.execute(f"KILL USER {name}")
         else:
             name = self._database.engine.url.database
             self._tell_server(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
@@ -79,6 +83,8 @@ class Gone:
         if self._database.name == "sqlite":
             self._file.rmdir()
             self._hidden.rename(self._file)
+        elif self._database.name == "mysql":
+            self._database.execute(f"ALTER USER {self._database.engine.url.database} ACCOUNT UNLOCK")
         else:
             self._tell_server(f'ALTER DATABASE "{self._database.engine.url.database}" ALLOW_CONNECTIONS true')
         self._database.engine.dispose()

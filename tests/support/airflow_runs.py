@@ -74,6 +74,8 @@ def _sync(dag: DAG) -> None:
         from airflow.dag_processing.bundles.manager import DagBundlesManager
         from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
     except ImportError:
+        # Airflow 2 wants to know only the datasets beforehand.
+        dag.sync_to_db()
         return
     DagBundlesManager().sync_bundles_to_db()
     bag = DagBag(dag_folder=os.devnull)
