@@ -9,11 +9,14 @@ CONNECTION_FORM: dict[str, Any] = {
     "hook-class-name": "airflow_provider_kaleyra.hooks.kaleyra.KaleyraHook",
     "hook-name": "Kaleyra",
     "ui-field-behaviour": {
-        "hidden-fields": [],
+        # The host may name it.
+        "hidden-fields": ["schema"],
         "relabeling": {"login": "Account SID", "password": "API key", "host": "Number lookup host"},
         "placeholders": {
             "login": "HXAP16XXXXXX97IN",
+            "password": "Ac4XXXXX21f",
             "host": "empty: https://api.kaleyra.io, or the pod's",
+            "port": "443",
         },
     },
     "conn-fields": {
@@ -39,8 +42,21 @@ CONNECTION_FORM: dict[str, Any] = {
         },
         "requests_per_second": {
             "label": "Requests per second",
-            "description": "Ceiling of this connection in one process, over all its threads. Empty: none.",
-            "schema": {"type": ["number", "null"], "minimum": 0},
+            "description": "Ceiling of this connection over any second and all threads. Empty: none.",
+            "schema": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1_000_000},
+        },
+        "burst": {
+            "label": "Burst",
+            "description": "How many requests may leave at once after a pause. Empty: 1, all evenly.",
+            "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 1_000_000},
+        },
+        "shared_limit": {
+            "label": "Shared limit",
+            "description": (
+                "Where several processes keep requests per second together: a redis:// or postgresql:// URL, "
+                "or the path of a SQLite file for one machine. Empty: each process by itself."
+            ),
+            "schema": {"type": ["string", "null"], "default": ""},
         },
         # Both are text that the client reads: the form keeps one kind of value a field, they have several.
         "verify": {
@@ -51,7 +67,8 @@ CONNECTION_FORM: dict[str, Any] = {
         "proxies": {
             "label": "Proxies",
             "description": 'A URL, JSON such as {"https": "http://proxy:3128"}, or environment. Empty: none.',
-            "schema": {"type": ["string", "null"], "default": ""},
+            # Airflow takes a field of this name for a secret, and would show a default of it as ***.
+            "schema": {"type": ["string", "null"]},
         },
         "lookup_details_path": {
             "label": "Lookup details path",
@@ -84,6 +101,13 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [f"{package}.operators.rcs", f"{package}.operators.number_lookup"],
             }
         ],
+        "sensors": [
+            {"integration-name": integration, "python-modules": [f"{package}.sensors.lookup_details"]}
+        ],
+        "triggers": [
+            {"integration-name": integration, "python-modules": [f"{package}.triggers.lookup_details"]}
+        ],
         "hooks": [{"integration-name": integration, "python-modules": [f"{package}.hooks.kaleyra"]}],
         "connection-types": [CONNECTION_FORM],
+        "extra-links": [f"{package}.links.KaleyraDocumentationLink", f"{package}.links.RunReportLink"],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.resources import files
 from importlib.util import find_spec
@@ -17,6 +17,7 @@ from airflow.providers_manager import ProvidersManager
 
 from airflow_provider_kaleyra import __version__
 from airflow_provider_kaleyra.api.config import EXTRAS, ClientConfig
+from airflow_provider_kaleyra.errors import ConfigurationError
 from airflow_provider_kaleyra.get_provider_info import CONNECTION_FORM, get_provider_info
 from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 
@@ -98,6 +99,21 @@ def test_text_typed_into_the_form_is_read_as_the_value_it_means(
     assert ClientConfig.parse(**ACCOUNT, extra=typed) == ClientConfig.parse(**ACCOUNT, extra=meant)
 
 
+@pytest.mark.parametrize("value", [-1, 0, 0.5, 500, 1_000_000, 1_000_001])
+def test_form_and_client_agree_on_the_requests_per_second(value: float) -> None:
+    def allowed(check: Callable[[], object]) -> bool:
+        try:
+            check()
+        except (jsonschema.ValidationError, ConfigurationError):
+            return False
+        return True
+
+    schema = FIELDS["requests_per_second"]["schema"]
+    assert allowed(lambda: jsonschema.validate(value, schema)) is allowed(
+        lambda: ClientConfig.parse(**ACCOUNT, extra={"requests_per_second": value})
+    )
+
+
 def test_providers_manager_sees_the_provider_and_its_version() -> None:
     assert ProvidersManager().providers["airflow-provider-kaleyra"].version == __version__
 
@@ -145,13 +161,15 @@ def test_importing_the_package_loads_nothing_else() -> None:
 
 def test_importing_the_operators_loads_nothing_heavy() -> None:
     """A DAG file is parsed again and again: what only a running task needs must not load there."""
+    info = get_provider_info()
+    modules = sorted(set(_named_modules([info["operators"], info.get("sensors", [])])))
     gained = _modules_gained(
-        "import airflow_provider_kaleyra.operators.rcs, airflow_provider_kaleyra.operators.number_lookup",
+        f"import {', '.join(modules)}",
         after=(
             "from airflow.providers.common.compat.sdk import BaseHook, BaseOperator\n"
             "from airflow.providers.common.sql.hooks.sql import DbApiHook"
         ),
     )
     assert "airflow_provider_kaleyra.operators.rcs" in gained
-    libraries = {"phonenumbers", "pandas", "aiohttp", "requests", "sqlalchemy"}
+    libraries = {"phonenumbers", "pandas", "aiohttp", "requests", "sqlalchemy", "pyrate_limiter", "redis"}
     assert not gained & {*libraries, "airflow_provider_kaleyra.sandbox"}

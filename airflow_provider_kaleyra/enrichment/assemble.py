@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from airflow_provider_kaleyra.enrichment.checkpoint import Checkpoints, Store
@@ -25,14 +27,23 @@ MOST_IN_XCOM = 10_000
 
 
 def assemble(
-    job: Job, kind: Kind, run: Run, service: Service, least_batch: int, store: Store | None = None
+    job: Job,
+    kind: Kind,
+    run: Run,
+    service: Service,
+    least_batch: int,
+    store: Store | None = None,
+    since: datetime | None = None,
 ) -> Enrichment:
     """Open the databases, make the tables that are missing, and put the pipeline together. Nothing is bought.
 
     :param store: Airflow's task state store, if it has one.
+    :param since: when the run began, if it is only to be brought to its end: nothing is asked then.
     :raises ConfigurationError: naming the parameter or the table that is wrong.
     """
     job.check(kind.result_columns)
+    if since is not None:
+        job = replace(job, max_lookups=0, on_invalid="record")
     check_region(job.default_region)
     settings = Settings(
         reading=Reading(job.default_region, job.assume_country_code),
@@ -43,8 +54,9 @@ def assemble(
         max_lookups=job.max_lookups,
         max_price=job.max_price,
         max_inputs=None if job.result_table else MOST_IN_XCOM,
+        ending=since is not None,
     )
-    result_conn_id = job.result_conn_id or job.sql_conn_id if job.result_table else job.ledger_conn_id
+    result_conn_id = job.output_conn_id
     sql_engine = engine_of(job.sql_conn_id) if job.sql_conn_id else None
     together = result_conn_id == job.sql_conn_id
     result_engine = sql_engine if together else engine_of(result_conn_id) if result_conn_id else None
@@ -67,9 +79,9 @@ def assemble(
     else:
         write_back = None
         if job.write_back and sql_engine is not None and isinstance(source, TableSource):
-            write_back = WriteBack(sql_engine, source, job.write_back, apart=not together)
+            write_back = WriteBack(sql_engine, kind, source, job.write_back, apart=not together)
         output = TableOutput(result_engine, kind, job.result_table, write_back)
-    memory: Memory = Checkpoints(store)
+    memory: Memory = Checkpoints(store, ending=since is not None)
     rescue = None
     if result_engine is not None and result_conn_id is not None:
         memory = Ledger(
@@ -79,6 +91,7 @@ def assemble(
             schema=split_name(job.result_table or "")[0],
             max_age=job.max_age,
             hold=job.in_doubt == "hold",
+            since=since,
         )
         if isinstance(source, TableSource) and isinstance(output, TableOutput) and together and not job.shard:
             fresh = Fresh(output.table, memory, job.write_back or {})
@@ -94,7 +107,7 @@ def assemble(
         memory=memory,
         settings=settings,
         rescue=rescue,
-        summary=Summary(result_table=job.result_table),
+        summary=Summary(result_table=job.result_table, submits=job.mode == "submit"),
     )
 
 

@@ -41,6 +41,15 @@ class Job:
     on_invalid: str
     shard: Sequence[int] | None
     max_price: Decimal | None = None
+    mode: str = "realtime"
+    wait_for_completion: bool = False
+    poll_interval: float = 30
+    wait_timeout: float = 86_400
+
+    @property
+    def output_conn_id(self) -> str | None:
+        """The connection of the database in which ledger and results live, if there is one."""
+        return (self.result_conn_id or self.sql_conn_id) if self.result_table else self.ledger_conn_id
 
     def check(self, outcome_fields: Sequence[str]) -> None:
         """Refuse what cannot be meant.
@@ -93,6 +102,14 @@ class Job:
                 "parameters go with where or sql",
             ),
             (
+                self.wait_for_completion and self.mode == "realtime",
+                'wait_for_completion goes with mode="submit"',
+            ),
+            (
+                self.max_price is not None and self.mode == "submit",
+                'max_price goes with mode="realtime": a submission names no price, use max_lookups',
+            ),
+            (
                 bool(self.write_back) and (self.source_table is None or self.result_table is None),
                 "write_back goes with source_table and result_table",
             ),
@@ -123,6 +140,17 @@ class Job:
                 f"max_price must be an amount of 0 or more, not {self.max_price!r}",
             ),
             (
+                self.mode not in ("realtime", "submit"),
+                f'mode must be "realtime" or "submit", not {self.mode!r}',
+            ),
+            *(
+                (not _is_positive(value), f"{name} must be a number of seconds above 0, not {value!r}")
+                for name, value in (
+                    ("poll_interval", self.poll_interval),
+                    ("wait_timeout", self.wait_timeout),
+                )
+            ),
+            (
                 self.in_doubt not in ("rebuy", "hold"),
                 f'in_doubt must be "rebuy" or "hold", not {self.in_doubt!r}',
             ),
@@ -148,6 +176,10 @@ class Job:
                 f"shard must be (index, count) with 0 <= index < count, not {shard!r}",
             ),
         ]
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
 
 
 def _is_int(value: object, least: int, most: float = float("inf")) -> bool:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowException, BaseOperator
 
 from airflow_provider_kaleyra.enrichment.job import Job
 from airflow_provider_kaleyra.enrichment.kinds import Kind
-from airflow_provider_kaleyra.errors import RateLimitedError, SetupError
+from airflow_provider_kaleyra.errors import RateLimitedError
+from airflow_provider_kaleyra.operators.lineage import Traced, leave
 from airflow_provider_kaleyra.operators.numbers import conceal, revealed
+from airflow_provider_kaleyra.operators.runs import Service, failing_for_good, run_of
 from airflow_provider_kaleyra.retries import default_policy
 
 if TYPE_CHECKING:
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
     from airflow_provider_kaleyra.api.client import KaleyraClient
     from airflow_provider_kaleyra.api.models import Answer
     from airflow_provider_kaleyra.enrichment.run import Enrichment
+    from airflow_provider_kaleyra.operators.ending import Ending
 
 
-class EnrichmentOperator(BaseOperator):
+class EnrichmentOperator(Traced, BaseOperator):
     """Read numbers, look each up once, file the outcomes.
 
     :param kaleyra_conn_id: Airflow connection of type ``kaleyra``.
@@ -72,6 +75,7 @@ class EnrichmentOperator(BaseOperator):
 
     kind: ClassVar[Kind]
     _enrichment: Enrichment | None = None
+    _service: Service | None = None
     default_batch_size: ClassVar[int]
     least_batch: ClassVar[int] = 1
 
@@ -148,52 +152,59 @@ class EnrichmentOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Look the numbers up; give the summary, or without a result table the outcomes."""
+        with failing_for_good():
+            return self._conclude(self._enrich(context))
+
+    def _enrich(self, context: Context, ending: Ending | None = None) -> Enrichment:
+        """Run the pipeline, and tell what it came to, whatever ends it.
+
+        :param ending: what is known of the run, if it is only to be brought to its end.
+        """
         from airflow_provider_kaleyra.enrichment.assemble import assemble
-        from airflow_provider_kaleyra.enrichment.checkpoint import Checkpoints
-        from airflow_provider_kaleyra.enrichment.ledger import Run
-        from airflow_provider_kaleyra.enrichment.results import ListOutput
         from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 
-        ti = context["ti"]
-        run = Run(f"{ti.dag_id}/{ti.task_id}/{ti.run_id}", -1 if ti.map_index is None else ti.map_index)
-        store = context.get("task_state_store")
+        client = KaleyraHook(self.kaleyra_conn_id).get_conn()
+        self._service = Service(client, self._ask(client))
+        self._enrichment = enrichment = assemble(
+            self._job(),
+            self.kind,
+            run_of(context),
+            self._service,
+            self.least_batch,
+            context.get("task_state_store"),
+            ending.since if ending else None,
+        )
         try:
-            client = KaleyraHook(self.kaleyra_conn_id).get_conn()
-            service = _Service(client, self._ask(client))
-            self._enrichment = enrichment = assemble(
-                self._job(), self.kind, run, service, self.least_batch, store
-            )
-            try:
-                summary = enrichment.execute()
-            finally:
-                ti.xcom_push(key="summary", value=enrichment.summary.as_dict())
-        except SetupError as error:
-            # No retry can help before a person has acted.
-            raise AirflowFailException(str(error)) from None
-        if complaint := summary.too_many_failed(self.max_failed):
-            if client.retry_after:
-                raise RateLimitedError(complaint, retry_after=client.retry_after)
+            if ending:
+                ending.recall(enrichment)
+            enrichment.execute()
+            if ending:
+                ending.carry(enrichment.summary)
+        finally:
+            summary = enrichment.summary.as_dict()
+            context["ti"].xcom_push(key="summary", value=summary)
+            leave(context, self._job(), self.kind, summary)
+        return enrichment
+
+    def _conclude(self, enrichment: Enrichment) -> Any:
+        """Give what the task returns.
+
+        :raises AirflowException: if too many numbers have no answer.
+        """
+        from airflow_provider_kaleyra.enrichment.checkpoint import Checkpoints
+        from airflow_provider_kaleyra.enrichment.results import ListOutput
+
+        if complaint := enrichment.summary.too_many_failed(self.max_failed):
+            if self._service and (seconds := self._service.client.retry_after):
+                raise RateLimitedError(complaint, retry_after=seconds)
             raise AirflowException(complaint)
         if isinstance(enrichment.memory, Checkpoints):
             enrichment.memory.end()
         if isinstance(enrichment.output, ListOutput):
             return enrichment.output.rows()
-        return summary.as_dict()
+        return enrichment.summary.as_dict()
 
     def on_kill(self) -> None:
         """Ask nothing more; what is in flight is still awaited and filed."""
         if self._enrichment is not None:
             self._enrichment.stop()
-
-
-@dataclass(frozen=True)
-class _Service:
-    client: KaleyraClient
-    ask: Callable[[Sequence[str]], Answer[Any]]
-
-    def stop(self) -> None:
-        self.client.stop()
-
-    @property
-    def requests_sent(self) -> int:
-        return self.client.requests_sent

@@ -8,18 +8,19 @@ from airflow.providers.common.compat.sdk import XComArg
 
 
 class Numbers:
-    """Numbers that are known. Where Airflow shows them, a count stands."""
+    """Numbers that are known, or what holds some. Where Airflow shows them, a count stands."""
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Any, what: str = "numbers") -> None:
         self.value = value
+        self.what = what
 
     def __str__(self) -> str:
         if isinstance(self.value, str):
-            return "numbers as text"
+            return f"{self.what} as text"
         try:
-            return f"{len(self.value):,} numbers"
+            return f"{len(self.value):,} {self.what}"
         except TypeError:
-            return "numbers"
+            return self.what
 
     __repr__ = __str__
 
@@ -28,9 +29,10 @@ class Numbers:
         return str(self)
 
 
-def conceal(value: Any) -> Any:
+def conceal(value: Any, what: str = "numbers") -> Any:
     """Wrap numbers that are known; what Airflow has yet to resolve stays as it is."""
-    return value if value is None or isinstance(value, Numbers) or _unresolved(value) else Numbers(value)
+    known = value is not None and not isinstance(value, Numbers) and not _unresolved(value)
+    return Numbers(value, what) if known else value
 
 
 def revealed(value: Any) -> Any:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import multiprocessing
 import os
 import signal
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from airflow.providers_manager import ProvidersManager
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
 import airflow_provider_kaleyra.enrichment.assemble  # noqa: F401
 from airflow_provider_kaleyra import phone
-from airflow_provider_kaleyra.api.transport import Transport
-from airflow_provider_kaleyra.enrichment.ledger import Ledger
 from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator
 from airflow_provider_kaleyra.operators.rcs import RcsCapabilityOperator
+from tests.support.moments import Moments
 
 OPERATORS = {"rcs": RcsCapabilityOperator, "number": NumberLookupOperator}
 # What a process loads when it first reads a number or a connection, loaded once for all.
@@ -31,33 +25,6 @@ HOOKS = [ProvidersManager().hooks[kind] for kind in ("sqlite", "postgres", "kale
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.crash.worker"])
-
-
-class Moments:
-    """Counts the moments before, in and after claims, requests and settlements, and ends it all at one."""
-
-    def __init__(self, fatal: int | None) -> None:
-        self._fatal = fatal
-        self._count = itertools.count(1)
-        self._lock = threading.Lock()
-        self.seen = 0
-
-    def pass_one(self, *_: object) -> None:
-        with self._lock:
-            self.seen = next(self._count)
-            if self.seen == self._fatal:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    def around(self, kind: type, name: str) -> None:
-        original: Callable[..., Any] = getattr(kind, name)
-
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            self.pass_one()
-            result = original(*args, **kwargs)
-            self.pass_one()
-            return result
-
-        setattr(kind, name, watched)
 
 
 def work(
@@ -71,9 +38,7 @@ def work(
     """Execute an operator as one try of a task, and leave a report if it lives to do so."""
     os.environ.update(environment)
     moments = Moments(fatal)
-    for kind, name in ((Ledger, "claim"), (Ledger, "settle"), (Transport, "send")):
-        moments.around(kind, name)
-    event.listen(Engine, "commit", moments.pass_one)
+    moments.watch()
     pushed: dict[str, Any] = {}
     ti = SimpleNamespace(
         dag_id=dag,
