@@ -1,0 +1,25 @@
+"""`python -m tests.benchmarks [NAME …]`: all of them, or those that are named."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import platform
+
+BENCHMARKS = ("http", "rate", "imports", "enrichment", "sql", "memory")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all of them")
+    names = parser.parse_args().names or BENCHMARKS
+    if unknown := set(names) - set(BENCHMARKS):
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    print(f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}")
+    for name in names:
+        importlib.import_module(f"tests.benchmarks.{name}").main()
+
+
+if __name__ == "__main__":
+    main()
