@@ -313,6 +313,35 @@ def _cache_patterns() -> None:
     getattr(phonenumbers, "enable_pattern_cache", lambda: None)()
 
 
+@cache
+def _usual_patterns(code: int) -> tuple[tuple[re.Pattern[str], frozenset[int]], ...]:
+    """The patterns and lengths of all numbers, mobiles and landlines of a country code's main region."""
+    import phonenumbers
+
+    region = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code][0]
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, region)
+    if metadata is None or metadata.leading_digits is not None:
+        return ()
+    kinds = (metadata.general_desc, metadata.mobile, metadata.fixed_line)
+    if any(kind is None or not kind.national_number_pattern for kind in kinds):
+        return ()
+    return tuple(
+        (re.compile(kind.national_number_pattern), frozenset(kind.possible_length)) for kind in kinds
+    )
+
+
+def _is_usual(code: int, national: str) -> bool:
+    """Whether the library would find a mobile or a landline of the main region; it looks for those last."""
+    patterns = _usual_patterns(code)
+    if not patterns:
+        return False
+    every, *kinds = (
+        (not lengths or len(national) in lengths) and pattern.fullmatch(national) is not None
+        for pattern, lengths in patterns
+    )
+    return every and any(kinds)
+
+
 def _is_valid_e164(text: str) -> bool:
     """Whether a text is a valid number in E.164; several times as fast as parsing it."""
     import phonenumbers
@@ -322,6 +351,8 @@ def _is_valid_e164(text: str) -> bool:
     for end in (2, 3, 4):
         code, national = int(text[1:end]), text[end:]
         if code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
+            if _is_usual(code, national):
+                return True
             number = phonenumbers.PhoneNumber(country_code=code, national_number=int(national))
             if national[0] == "0":
                 number.italian_leading_zero = True

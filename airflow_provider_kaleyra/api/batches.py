@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-WINDOW = 10_000
+WINDOW = 2_500
 
 
 def sizes(count: int, size: int, least: int = 1) -> list[int]:

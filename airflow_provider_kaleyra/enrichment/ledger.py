@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import and_, false, or_, select, true
 from sqlalchemy.engine import Connection, Engine, Row
@@ -28,6 +28,8 @@ from airflow_provider_kaleyra.enrichment.upsert import insert_missing, is_one_of
 
 LEASE = timedelta(hours=1)
 """How long another run's claim is taken to be alive."""
+
+_NOTHING = Decimal(0)
 
 REQUESTED = "requested"
 PENDING = "pending"
@@ -61,22 +63,20 @@ class Known:
     elsewhere: bool
 
 
-@dataclass(frozen=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A number that this run may now ask about, its ledger row as it was before, and when it was claimed."""
 
     phone_number: str
     before: Mapping[str, Any] | None
     asked_at: datetime
-    started: float = field(default_factory=time.monotonic)
+    started: float
 
     def now(self) -> datetime:
         """Tell the time by the clock that ``asked_at`` was told by."""
         return self.asked_at + timedelta(seconds=time.monotonic() - self.started)
 
 
-@dataclass(frozen=True)
-class Settled:
+class Settled(NamedTuple):
     """What became of a claimed number.
 
     ``outcome`` is in columns of a result table, ``price`` what it cost now, ``purchases`` and ``spent`` are
@@ -89,16 +89,16 @@ class Settled:
     spent: Decimal
 
     @classmethod
-    def of(cls, claimed: Claimed, lookup: Lookup, kind: Kind, run: Run) -> Settled:
-        """Put together what was claimed and what was learnt."""
-        outcome = {
-            **kind.learnt(lookup),
-            "run_id": run.id,
-            "asked_at": claimed.asked_at,
-            "answered_at": claimed.now() if lookup.status in ANSWERED else None,
-        }
-        price = getattr(lookup, "price", None) or Decimal(0)
-        before = claimed.before or {"purchases": 0, "spent": 0}
+    def of(cls, claimed: Claimed, lookup: Lookup, kind: Kind, run: Run, now: datetime) -> Settled:
+        """Put together what was claimed and what was learnt ``now``, by the clock of :meth:`Claimed.now`."""
+        outcome = kind.learnt(lookup)
+        outcome["run_id"] = run.id
+        outcome["asked_at"] = claimed.asked_at
+        outcome["answered_at"] = now if lookup.status in ANSWERED else None
+        price = getattr(lookup, "price", None) or _NOTHING
+        before = claimed.before
+        if before is None:
+            return cls(outcome, price, lookup.purchases, price)
         return cls(outcome, price, before["purchases"] + lookup.purchases, before["spent"] + price)
 
 
@@ -208,17 +208,17 @@ class Ledger:
         }
         claim = {"status": REQUESTED, "run_id": self._run.id, "asked_at": now}
         new = [number for number in wanted if number not in before]
-        insert_missing(connection, self.table, new, {**claim, "purchases": 1, "spent": Decimal(0)})
+        inserted = insert_missing(connection, self.table, new, {**claim, "purchases": 1, "spent": _NOTHING})
         free = ~or_(self._reusable(now), self._this_try(), self._held(now), self._elsewhere(now))
         again = self.table.update().where(free).values(**claim, purchases=ledger.purchases + 1)
         for part in parts(list(before)):
             connection.execute(again.where(is_one_of(connection, ledger.phone_number, part)))
-        mine = and_(ledger.run_id == self._run.id, ledger.status == REQUESTED, ledger.asked_at == now)
+        mine = wanted
+        if inserted < len(wanted):
+            claimed = and_(ledger.run_id == self._run.id, ledger.status == REQUESTED, ledger.asked_at == now)
+            mine = [row.phone_number for row in self._select(connection, wanted, where=claimed)]
         started = time.monotonic()
-        return [
-            Claimed(row.phone_number, before.get(row.phone_number), now, started)
-            for row in self._select(connection, wanted, where=mine)
-        ]
+        return [Claimed(number, before.get(number), now, started) for number in mine]
 
     def reusable(self, connection: Connection) -> ColumnElement[bool]:
         """Tell in SQL which rows of the ledger held an answer to reuse when this run began."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from airflow_provider_kaleyra.phone import InvalidNumber, PhoneNumber, read
 
@@ -13,13 +14,15 @@ KEY_LENGTH = 255
 """Characters of ``raw_number``: the most that every database takes as a primary key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(NamedTuple):
     """One number as it was found: place in the input, text, and its row's primary key if any."""
 
     position: int
-    raw: str = field(repr=False)
-    key: tuple[object, ...] = field(default=(), repr=False)
+    raw: str
+    key: tuple[object, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Input({self.position})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ def raw_key(raw: str) -> str:
 
     What cannot be stored (NUL, lone surrogates) becomes U+FFFD, what is too long is cut; both end in a hash.
     """
+    if raw.isascii() and len(raw) <= KEY_LENGTH and "\0" not in raw:
+        return raw
     text = raw.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if text == raw and len(text) <= KEY_LENGTH:
         return text

@@ -70,8 +70,9 @@ class TableOutput:
         if connection is None:
             raise TypeError("a result table is filed in a transaction")
         names = self._kind.result_columns
+        blank = dict.fromkeys(names)
         rows = {
-            key: {**{name: outcome.get(name) for name in names}, "raw_number": key}
+            key: {**blank, **outcome, "raw_number": key}
             for item, outcome in outcomes
             for key in [raw_key(item.raw)]
         }

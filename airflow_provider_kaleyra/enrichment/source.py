@@ -17,7 +17,7 @@ from airflow_provider_kaleyra.enrichment.scratch import Scratch
 from airflow_provider_kaleyra.enrichment.tables import reading, split_name
 from airflow_provider_kaleyra.errors import ConfigurationError
 
-CHUNK = 10_000
+CHUNK = 2_500
 
 
 class Source(Protocol):

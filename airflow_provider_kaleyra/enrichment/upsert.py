@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -53,8 +54,10 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Row], *, columns
     dialect = connection.dialect.name
     for part in parts(rows):
         if dialect in _DIALECTS:
-            statement = _upsert(dialect, table, tuple(part[0]), tuple(columns))
-            connection.execute(statement, {"rows": _document(dialect, part)})
+            same = _shared(table, part)
+            names = [name for name in part[0] if name not in same]
+            statement = _upsert(dialect, table, tuple(names), tuple(columns), tuple(same))
+            connection.execute(statement, {"rows": _document(dialect, names, part), **same})
         else:
             (key,) = table.primary_key.columns
             there = _there(connection, key, [row[key.name] for row in part])
@@ -62,27 +65,35 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Row], *, columns
             _insert(connection, table, [row for row in part if row[key.name] not in there])
 
 
-def insert_missing(connection: Connection, table: Table, keys: Sequence[str], others: Row) -> None:
+def insert_missing(connection: Connection, table: Table, keys: Sequence[str], others: Row) -> int:
     """Insert a row for each key that is not there; where another transaction is quicker, its row stays.
 
     :param others: the values of the other columns.
+    :return: how many rows were inserted, or less where the database does not tell.
     """
     dialect = connection.dialect.name
     (key,) = table.primary_key.columns
+    inserted = 0
     for part in parts(keys):
         if dialect in _DIALECTS:
             statement = _upsert(dialect, table, (key.name,), (), tuple(others))
-            document = _document(dialect, [{key.name: value} for value in part])
-            connection.execute(statement, {"rows": document, **others})
+            document = _document(dialect, [key.name], [{key.name: value} for value in part])
+            result = connection.execute(statement, {"rows": document, **others})
+            inserted += max(0, result.rowcount)
         else:
             there = _there(connection, key, part)
-            _insert(connection, table, [{key.name: value, **others} for value in part if value not in there])
+            missing = [{key.name: value, **others} for value in part if value not in there]
+            _insert(connection, table, missing)
+            inserted += len(missing)
+    return inserted
 
 
 def is_one_of(connection: Connection, column: Column[Any], values: Sequence[str]) -> ColumnElement[bool]:
-    """Tell whether a text is one of these; PostgreSQL takes them as one parameter."""
+    """Tell whether a text is one of these, as one parameter where the database takes a list."""
     if connection.dialect.name == "postgresql":
         return column == any_(literal(list(values), postgresql.ARRAY(Text)))
+    if connection.dialect.name == "sqlite":
+        return column.in_(select(func.json_each(json.dumps(list(values))).table_valued("value").c.value))
     return column.in_(list(values))
 
 
@@ -92,7 +103,18 @@ def parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
         yield items[start : start + ROWS_AT_ONCE]
 
 
-@lru_cache(maxsize=64)
+def _shared(table: Table, rows: Sequence[Row]) -> dict[str, Any]:
+    """Give the columns that have one value in all rows: that is most of them, and needs no document."""
+    (key,) = table.primary_key.columns
+    first = rows[0]
+    return {
+        name: value
+        for name, value in first.items()
+        if name != key.name and all(row[name] is value or row[name] == value for row in rows)
+    }
+
+
+@lru_cache(maxsize=256)
 def _upsert(
     dialect: str,
     table: Table,
@@ -117,7 +139,7 @@ def _upsert(
             {name: insert.inserted[name] for name in changed} or {key.name: key}
         )
     if not changed:
-        return insert.on_conflict_do_nothing(index_elements=[key])
+        return insert.on_conflict_do_nothing(index_elements=[key]).execution_options(preserve_rowcount=True)
     return insert.on_conflict_do_update(
         index_elements=[key], set_={name: insert.excluded[name] for name in changed}
     )
@@ -151,17 +173,27 @@ _SOURCES = {
 }
 
 
-def _document(dialect: str, rows: Sequence[Row]) -> str:
+def _document(dialect: str, names: Sequence[str], rows: Sequence[Row]) -> str:
     """Write rows as JSON, as objects for PostgreSQL, which reads these best, and as arrays for the others."""
+    # Rows share their moments, and it takes longer to write one than all the rest of a row.
+    written: dict[int, str] = {}
+
+    def text_of(value: object) -> str:
+        if id(value) not in written:
+            written[id(value)] = _text(value, zone=dialect == "postgresql")
+        return written[id(value)]
+
     if dialect == "postgresql":
-        return json.dumps(rows, default=str)
-    return json.dumps([list(row.values()) for row in rows], default=_without_zone)
+        return json.dumps([{name: row[name] for name in names} for row in rows], default=text_of)
+    # With the first name twice, which nobody reads, a lone one makes a list too.
+    return json.dumps(list(map(itemgetter(*names, names[0]), rows)), default=text_of)
 
 
-def _without_zone(value: object) -> str:
-    """Write moments as SQLAlchemy does where there are no time zones, and amounts with all their digits."""
+def _text(value: object, *, zone: bool) -> str:
+    """Write moments as SQLAlchemy does, without a zone where there are none, and amounts with all digits."""
     if isinstance(value, datetime):
-        return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+        moment = value.astimezone(UTC)
+        return (moment if zone else moment.replace(tzinfo=None)).isoformat(" ", "microseconds")
     return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 

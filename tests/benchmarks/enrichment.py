@@ -17,7 +17,7 @@ from tests.benchmarks.measure import Measured, Service, Work, fresh, ratio, roun
 from tests.support.databases import Database
 
 ROUNDS = 3
-ASKED = 60_000
+ASKED = 100_000
 WORKERS = 8
 
 
@@ -48,7 +48,7 @@ def operator(at: Service, connection: str, **parameters: Any) -> Work:
     ti = SimpleNamespace(
         dag_id="dag", task_id="task", run_id="run", map_index=-1, xcom_push=lambda key, value: None
     )
-    return lambda: task.execute({"ti": ti, "outlet_events": {}})
+    return lambda: task.execute({"ti": ti, "outlet_events": {}, "task": task})
 
 
 def enrich(at: Service, database: Database, many: list[str]) -> Measured:

@@ -61,6 +61,7 @@ def claim_and_settle(connection: str, wanted: int) -> Work:
                     ),
                     RCS,
                     run,
+                    claim.now(),
                 )
                 for claim in claims
             ]

@@ -69,10 +69,11 @@ def test_answers_are_kept_between_tries_in_pieces_of_less_than_64_kb(sandbox: Sa
     for start in range(0, len(phones), 7):
         answers = [
             Settled.of(
-                Claimed(number, None, datetime.now(UTC)),
+                Claimed(number, None, datetime.now(UTC), 0.0),
                 NumberLookup(phone_number=number, current_operator="x" * 100),
                 NUMBER,
                 Run("task"),
+                datetime.now(UTC),
             )
             for number in phones[start : start + 7]
         ]
