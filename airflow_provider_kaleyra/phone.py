@@ -322,12 +322,12 @@ def _usual_patterns(code: int) -> tuple[tuple[re.Pattern[str], frozenset[int]], 
     metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, region)
     if metadata is None or metadata.leading_digits is not None:
         return ()
-    kinds = (metadata.general_desc, metadata.mobile, metadata.fixed_line)
-    if any(kind is None or not kind.national_number_pattern for kind in kinds):
-        return ()
-    return tuple(
-        (re.compile(kind.national_number_pattern), frozenset(kind.possible_length)) for kind in kinds
-    )
+    patterns = []
+    for kind in (metadata.general_desc, metadata.mobile, metadata.fixed_line):
+        if kind is None or not kind.national_number_pattern:
+            return ()
+        patterns.append((re.compile(kind.national_number_pattern), frozenset(kind.possible_length)))
+    return tuple(patterns)
 
 
 def _is_usual(code: int, national: str) -> bool:

@@ -18,7 +18,9 @@ from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator
 from airflow_provider_kaleyra.operators.rcs import RcsCapabilityOperator
 
+# [START howto_source]
 CONTACTS = {"sql_conn_id": "contacts_db", "source_table": "contacts", "number_column": "phone"}
+# [END howto_source]
 
 with DAG(
     dag_id="enrich_contacts",
