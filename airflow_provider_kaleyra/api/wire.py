@@ -367,10 +367,13 @@ def _words(value: object) -> str | None:
 
 def text_of(value: object) -> str | None:
     """Give a value as text that every database takes; no text is ``None``."""
-    if value is None or isinstance(value, (dict, list)):
-        return None
+    return None if value is None or isinstance(value, (dict, list)) else _clean(str(value))
+
+
+@lru_cache(maxsize=1000)
+def _clean(text: str) -> str | None:
     # What no database takes (NUL, lone surrogates) becomes U+FFFD.
-    text = str(value).replace("\0", "\ufffd")
+    text = text.replace("\0", "\ufffd")
     if not text.isascii():
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text.strip() or None
@@ -383,7 +386,7 @@ def integer_of(value: object) -> int | None:
 
 
 def _flag(value: object) -> bool | None:
-    return _FLAGS.get(str(value).strip().lower())
+    return value if isinstance(value, bool) else _FLAGS.get(str(value).strip().lower())
 
 
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
