@@ -124,7 +124,7 @@ def test_metadata_shows_the_readme(wheel: Wheel) -> None:
 
 def test_metadata_names_the_extras(wheel: Wheel) -> None:
     extras = wheel.metadata.get_all("Provides-Extra", [])
-    assert set(extras) == {"postgres", "mysql", "sandbox", "demo", "dev"}
+    assert set(extras) == {"postgres", "mysql", "shared-limit", "sandbox", "demo", "dev"}
 
 
 def test_metadata_sets_no_upper_bound(wheel: Wheel) -> None:
