@@ -79,7 +79,8 @@ def insert_missing(connection: Connection, table: Table, keys: Sequence[str], ot
             statement = _upsert(dialect, table, (key.name,), (), tuple(others))
             document = _document(dialect, [key.name], [{key.name: value} for value in part])
             result = connection.execute(statement, {"rows": document, **others})
-            inserted += max(0, result.rowcount)
+            # MySQL counts the rows that were there, too.
+            inserted += max(0, result.rowcount) if _DIALECTS[dialect] is not mysql else 0
         else:
             there = _there(connection, key, part)
             missing = [{key.name: value, **others} for value in part if value not in there]
