@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as DBAPITimeoutError
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeDecorator
@@ -86,6 +86,7 @@ MYSQL = ("mysql", "mariadb")
 """SQLAlchemy's names of MySQL and MariaDB."""
 
 _CLOCKS = {"postgresql": "clock_timestamp()", **dict.fromkeys(MYSQL, "UTC_TIMESTAMP(6)")}
+_MYSQL_DENIED = 1142
 _MYSQL_KEY = mysql.VARCHAR(KEY_LENGTH, collation="utf8mb4_bin")
 KEY = Text().with_variant(_MYSQL_KEY, "mysql").with_variant(_MYSQL_KEY, "mariadb")
 TYPES: dict[str, Any] = {"bool": Boolean, "int": Integer, "str": Text}
@@ -183,7 +184,7 @@ def ensure(engine: Engine, table: Table) -> None:
 
     :raises ConfigurationError: with the DDL, if it may not be created or lacks columns.
     """
-    if not inspect(engine).has_table(table.name, schema=table.schema):
+    if not _is_there(engine, table):
         ddl = str(CreateTable(table).compile(engine)).strip()
         try:
             with engine.begin() as connection:
@@ -191,7 +192,7 @@ def ensure(engine: Engine, table: Table) -> None:
                 log.info("Created table %s", table.fullname)
         except SQLAlchemyError as error:
             # Another task may have created it meanwhile.
-            if not inspect(engine).has_table(table.name, schema=table.schema):
+            if not _is_there(engine, table):
                 why = type(getattr(error, "orig", error)).__name__
                 raise ConfigurationError(
                     f"Table {table.fullname} is missing and could not be created ({why}). "
@@ -210,6 +211,16 @@ def ensure(engine: Engine, table: Table) -> None:
             f"Table {table.fullname} lacks columns that outcomes are filed in: name another table, "
             f"or run:\n{ddl}"
         )
+
+
+def _is_there(engine: Engine, table: Table) -> bool:
+    try:
+        return inspect(engine).has_table(table.name, schema=table.schema)
+    except DBAPIError as error:
+        # MySQL may not tell a user without rights to a table that there is none.
+        if error.orig is not None and error.orig.args[:1] == (_MYSQL_DENIED,):
+            return False
+        raise
 
 
 def in_lock_order(
