@@ -126,7 +126,9 @@ def fill_form(page: Page, kaleyra: Sandbox, conn_id: str, key: str) -> None:
 
 def press_test(page: Page, conn_id: str) -> str:
     """Press Test in the connection's row; give what Airflow says then."""
-    page.get_by_role("status").filter(has_text="successfully created").wait_for(state="detached")
+    page.get_by_role("status").filter(has_text="successfully created").wait_for()
+    # What was said of the form lies over the table, for as long as the mouse is near it.
+    page.goto("/connections")
     page.get_by_placeholder("Search Connections").fill(conn_id)
     page.get_by_text("1 Connection", exact=True).wait_for()
     row = page.get_by_role("row").filter(has_text=conn_id)
