@@ -13,7 +13,7 @@ from airflow_provider_kaleyra.enrichment.job import Job
 from airflow_provider_kaleyra.enrichment.kinds import Kind
 from airflow_provider_kaleyra.errors import RateLimitedError
 from airflow_provider_kaleyra.operators.lineage import Traced, leave
-from airflow_provider_kaleyra.operators.numbers import conceal, revealed
+from airflow_provider_kaleyra.operators.numbers import conceal, conceal_parameters, revealed
 from airflow_provider_kaleyra.operators.runs import Service, failing_for_good, run_of
 from airflow_provider_kaleyra.retries import default_policy
 
@@ -143,9 +143,19 @@ class EnrichmentOperator(Traced, BaseOperator):
     def numbers(self, value: Any) -> None:
         self._numbers = conceal(value)
 
+    @property
+    def parameters(self) -> Any:
+        """The placeholders' values, once known, in a wrapper that masks numbers where it is shown."""
+        return self._parameters
+
+    @parameters.setter
+    def parameters(self, value: Any) -> None:
+        self._parameters = conceal_parameters(value)
+
     def _job(self) -> Job:
         values = {field.name: getattr(self, field.name) for field in fields(Job) if hasattr(self, field.name)}
-        return Job(**{**values, "numbers": revealed(self.numbers)})
+        known = {"numbers": revealed(self.numbers), "parameters": revealed(self.parameters)}
+        return Job(**{**values, **known})
 
     def _ask(self, client: KaleyraClient) -> Callable[[Sequence[str]], Answer[Any]]:
         raise NotImplementedError

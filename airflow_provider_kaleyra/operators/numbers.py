@@ -1,10 +1,13 @@
-"""The parameter ``numbers``, kept out of what Airflow renders, stores and shows."""
+"""Numbers that users give as parameters, kept out of what Airflow renders, stores and shows."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from airflow.providers.common.compat.sdk import XComArg
+
+from airflow_provider_kaleyra.phone import mask_text
 
 
 class Numbers:
@@ -29,15 +32,32 @@ class Numbers:
         return str(self)
 
 
+class Parameters(Numbers):
+    """Parameters of a query. Where Airflow shows them, the numbers among them are masked."""
+
+    def __str__(self) -> str:
+        return mask_text(json.dumps(self.value, default=str))
+
+    __repr__ = __str__
+
+
 def conceal(value: Any, what: str = "numbers") -> Any:
     """Wrap numbers that are known; what Airflow has yet to resolve stays as it is."""
-    known = value is not None and not isinstance(value, Numbers) and not _unresolved(value)
-    return Numbers(value, what) if known else value
+    return Numbers(value, what) if _known(value) else value
+
+
+def conceal_parameters(value: Any) -> Any:
+    """Wrap parameters that are known."""
+    return Parameters(value) if _known(value) else value
 
 
 def revealed(value: Any) -> Any:
     """Take the wrapper off."""
     return value.value if isinstance(value, Numbers) else value
+
+
+def _known(value: Any) -> bool:
+    return value is not None and not isinstance(value, Numbers) and not _unresolved(value)
 
 
 def _unresolved(value: Any) -> bool:

@@ -40,6 +40,28 @@ def test_numbers_of_a_mapped_task_are_not_rendered_either(sandbox: Sandbox) -> N
     assert {shard.rendered["numbers"] for shard in ran.values()} == {"5 numbers"}
 
 
+@pytest.mark.parametrize("template", [TEN[0], "{{ '" + TEN[0] + "' }}"])
+def test_a_number_among_the_parameters_is_masked_where_they_are_rendered(
+    template: str, sandbox: Sandbox, sqlite_database: Database
+) -> None:
+    sqlite_database.contacts(TEN)
+
+    ran = run_task(
+        NumberLookupOperator,
+        sql_conn_id="warehouse",
+        source_table="contacts",
+        number_column="phone",
+        where="phone = :one AND note = :note",
+        parameters={"one": template, "note": "mine"},
+        result_table="filed",
+    )
+
+    assert ran.summary is not None
+    assert ran.summary["ok"] == 1
+    assert "mine" in json.dumps(ran.rendered["parameters"])
+    assert TEN[0][1:] not in json.dumps(ran.rendered)
+
+
 def test_the_summary_names_no_number(sandbox: Sandbox, sqlite_database: Database) -> None:
     sqlite_database.contacts(TEN)
 

@@ -104,7 +104,8 @@ def test_a_number_bought_twice_is_counted(sandbox: Sandbox, database: Database) 
     run_task(
         NumberLookupOperator,
         **FROM_CONTACTS,
-        where="id = 1",
+        where="phone = :one",
+        parameters={"one": PHONES[0]},
         result_table="filed",
         max_age=timedelta(0),
     )
