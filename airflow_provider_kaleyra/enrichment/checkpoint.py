@@ -9,8 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from airflow_provider_kaleyra.api.models import NumberLookup
-from airflow_provider_kaleyra.enrichment.kinds import ANSWERED, NUMBER
+from airflow_provider_kaleyra.enrichment.kinds import ANSWERED
 from airflow_provider_kaleyra.enrichment.ledger import PENDING, Claimed, Known, Settled
 
 KEY = "kaleyra_outcomes_{}"
@@ -87,18 +86,6 @@ class Checkpoints:
     def settle(self, connection: None, settled: Sequence[Settled]) -> None:  # noqa: ARG002
         """Remember outcomes, and keep answers and ids."""
         self.remember(item.outcome for item in settled)
-
-    def settle_pending(self, lookups: Iterable[NumberLookup]) -> None:
-        """Remember what became of submitted lookups."""
-        now = datetime.now(UTC)
-        self.remember(
-            {
-                **self._answers.get(lookup.phone_number, {}),
-                **NUMBER.learnt(lookup),
-                "answered_at": now if lookup.status in ANSWERED else None,
-            }
-            for lookup in lookups
-        )
 
     def recall(self, outcomes: Iterable[Mapping[str, Any]]) -> None:
         """Take note of outcomes that are kept elsewhere."""
