@@ -38,6 +38,11 @@ class Flight(Generic[Batch, Result]):
         """Whether every worker has work."""
         return len(self._waiting) >= self._max_workers
 
+    @property
+    def any_landed(self) -> bool:
+        """Whether a batch is done."""
+        return any(future.done() for future in self._waiting)
+
     def landed(self, *, timeout: float | None = 0) -> list[tuple[Batch, Future[Result]]]:
         """Give the batches that are done, with their finished futures, until they are forgotten.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, Protocol
 
 from airflow_provider_kaleyra.api.batches import batches
@@ -172,28 +172,41 @@ class Enrichment:
 
     def _ask_all(self, flight: InFlight) -> None:
         settings = self.settings
-        coming = batches(self._to_ask(flight), settings.batch_size, settings.least_batch)
-        while True:
+        coming = batches(self._to_ask(), settings.batch_size, settings.least_batch)
+        ready: deque[list[str]] = deque()
+        read_all = False
+        while not (read_all and not ready):
             if settings.max_price is not None and not self._answered:
                 # Nobody knows the price of a lookup before the first batch has come back.
                 self._settle_all(flight)
             room = settings.max_workers - len(flight) if settings.max_price is None else 1
-            group = list(islice(coming, room))
-            if not group:
-                break
+            while not read_all and len(ready) < room:
+                read_all = not self._read_on(coming, ready)
+            group = [ready.popleft() for _ in range(min(room, len(ready)))]
             # One transaction for all that leave now: a commit takes as long as a thousand rows.
             claims = self._claim(self._affordable(list(chain(*group))))
             for batch in group:
                 if mine := [claims[number] for number in batch if number in claims]:
                     flight.submit(mine)
+            # While all are in flight, what leaves next is read.
+            while flight.full and not flight.any_landed and not read_all and len(ready) < settings.max_workers:
+                read_all = not self._read_on(coming, ready)
             self._settle(flight, timeout=None if flight.full else 0)
         self._settle_all(flight)
+
+    @staticmethod
+    def _read_on(coming: Iterator[list[str]], ready: deque[list[str]]) -> bool:
+        """Read the next batch, and tell whether there was one."""
+        batch = next(coming, None)
+        if batch is not None:
+            ready.append(batch)
+        return batch is not None
 
     def _settle_all(self, flight: InFlight) -> None:
         while len(flight):
             self._settle(flight, timeout=None)
 
-    def _to_ask(self, flight: InFlight) -> Iterator[str]:
+    def _to_ask(self) -> Iterator[str]:
         """Read the source; file what needs no question, and yield the numbers that do.
 
         :raises ConfigurationError: if there are more inputs than the output can hold.
@@ -216,7 +229,6 @@ class Enrichment:
                 self._filing.commit(partial(self.output.file, outcomes=outcomes))
                 self._count(outcomes)
             self._reuse(new)
-            self._settle(flight, timeout=0)
             yield from (number for number in new if number in self._waiting and number not in self._elsewhere)
             if self._stopped_by:
                 return
