@@ -302,11 +302,16 @@ def _lookups(
     ask: Callable[[list[str]], Answer[LookupT]], groups: Iterable[list[str]], max_workers: int
 ) -> Iterator[LookupT]:
     stopped: list[SetupError] = []
-    # When no request can succeed none leaves any more; the answers to those in flight are paid for and given.
-    for answer in fly(ask, takewhile(lambda _: not stopped, groups), max_workers):
-        yield from answer.lookups
+
+    def ask_unless_stopped(group: list[str]) -> Answer[LookupT]:
+        # When no request can succeed none leaves any more; what was in flight is paid for and given.
+        answer: Answer[LookupT] = Answer((), stopped_by=stopped[0]) if stopped else ask(group)
         if answer.stopped_by:
             stopped.append(answer.stopped_by)
+        return answer
+
+    for answer in fly(ask_unless_stopped, takewhile(lambda _: not stopped, groups), max_workers):
+        yield from answer.lookups
     if stopped:
         raise stopped[0]
 

@@ -53,10 +53,15 @@ class Filing:
                 return
 
     def settle(
-        self, settled: Sequence[Settled], inputs: Sequence[Sequence[Input]], unsent: Sequence[Claimed]
+        self,
+        settled: Sequence[Settled],
+        inputs: Sequence[Sequence[Input]],
+        unsent: Sequence[Claimed],
+        *also: Callable[[Any], None],
     ) -> FilingError | None:
         """File paid answers with the inputs that they are for, and take back claims that never left.
 
+        :param also: what else is written in the same transaction.
         :return: nothing, or an error that names the file in which the answers are kept instead.
         :raises FilingError: if they cannot be kept either.
         """
@@ -66,9 +71,10 @@ class Filing:
                 lambda connection: self.memory.settle(connection, settled),
                 lambda connection: self.memory.release(connection, unsent),
                 lambda connection: self.output.file(connection, outcomes),
+                *also,
             )
         except FilingError as error:
-            if self.rescue is None:
+            if self.rescue is None or not settled:
                 raise
             self.rescue.keep(settled, inputs)
             kept = FilingError(

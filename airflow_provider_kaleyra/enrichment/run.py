@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
@@ -32,6 +33,7 @@ REPORT_EVERY = 10.0
 UNANSWERED = ("failed", "in_doubt")
 
 InFlight = Flight[list[Claimed], Answer[Any]]
+Landed = list[tuple[list[Claimed], Future[Answer[Any]]]]
 Pair = tuple[Input, Mapping[str, Any]]
 
 
@@ -87,9 +89,9 @@ class Enrichment:
     summary: Summary = field(default_factory=Summary)
 
     def __post_init__(self) -> None:
-        # The inputs of the numbers that are read and not settled yet, and the claims of those in flight.
+        # The inputs of the numbers that are read and not settled yet, and how many of these are in flight.
         self._waiting: dict[str, list[Input]] = {}
-        self._claims: dict[str, Claimed] = {}
+        self._asking = 0
         self._elsewhere: set[str] = set()
         self._answered = 0
         self._held = 0
@@ -174,24 +176,19 @@ class Enrichment:
         settings = self.settings
         coming = batches(self._to_ask(), settings.batch_size, settings.least_batch)
         ready: deque[list[str]] = deque()
-        read_all = False
-        while not (read_all and not ready):
+        more = True
+        while more or ready:
             if settings.max_price is not None and not self._answered:
                 # Nobody knows the price of a lookup before the first batch has come back.
                 self._settle_all(flight)
-            room = settings.max_workers - len(flight) if settings.max_price is None else 1
-            while not read_all and len(ready) < room:
-                read_all = not self._read_on(coming, ready)
-            group = [ready.popleft() for _ in range(min(room, len(ready)))]
-            # One transaction for all that leave now: a commit takes as long as a thousand rows.
-            claims = self._claim(self._affordable(list(chain(*group))))
-            for batch in group:
-                if mine := [claims[number] for number in batch if number in claims]:
-                    flight.submit(mine)
+            landed = self._landed(flight, timeout=None if flight.full else 0)
+            room = settings.max_workers - len(flight) + len(landed) if settings.max_price is None else 1
+            while more and len(ready) < room:
+                more = self._read_on(coming, ready)
+            self._turn(flight, landed, [ready.popleft() for _ in range(min(room, len(ready)))])
             # While all are in flight, what leaves next is read.
-            while flight.full and not flight.any_landed and not read_all and len(ready) < settings.max_workers:
-                read_all = not self._read_on(coming, ready)
-            self._settle(flight, timeout=None if flight.full else 0)
+            while more and len(ready) < settings.max_workers and flight.full and not flight.any_landed:
+                more = self._read_on(coming, ready)
         self._settle_all(flight)
 
     @staticmethod
@@ -202,9 +199,13 @@ class Enrichment:
             ready.append(batch)
         return batch is not None
 
+    def _landed(self, flight: InFlight, *, timeout: float | None) -> Landed:
+        # Not all that landed: the others' places are filled while these are in flight again.
+        return flight.landed(timeout=timeout)[: max(1, self.settings.max_workers // 4)]
+
     def _settle_all(self, flight: InFlight) -> None:
         while len(flight):
-            self._settle(flight, timeout=None)
+            self._turn(flight, self._landed(flight, timeout=None), [])
 
     def _to_ask(self) -> Iterator[str]:
         """Read the source; file what needs no question, and yield the numbers that do.
@@ -212,7 +213,9 @@ class Enrichment:
         :raises ConfigurationError: if there are more inputs than the output can hold.
         """
         for chunk in self.source.chunks(CHUNK):
-            inputs = [item for item in chunk if in_shard(item.raw, self.settings.shard)]
+            inputs = chunk
+            if shard := self.settings.shard:
+                inputs = [item for item in chunk if in_shard(item.raw, shard)]
             numbers, invalid = by_number(inputs, self.settings.reading)
             self.summary.inputs += len(inputs)
             self.summary.distinct += self._scratch.count(numbers)
@@ -275,50 +278,66 @@ class Enrichment:
         if settings.max_lookups is not None:
             allowed = min(allowed, settings.max_lookups - summary.asked)
         if settings.max_price is not None and self._answered:
-            expected = summary.price / self._answered * (len(self._claims) + allowed)
+            expected = summary.price / self._answered * (self._asking + allowed)
             self._spent_up = self._spent_up or summary.price + expected > settings.max_price
         if self._spent_up or self._stopped_by:
             allowed = 0
         self._not_asked(batch[allowed:])
         return batch[:allowed]
 
-    def _claim(self, numbers: list[str]) -> dict[str, Claimed]:
-        """Write down what is going to be asked, before it is."""
-        if not numbers:
-            return {}
+    def _turn(self, flight: InFlight, landed: Landed, batches: list[list[str]]) -> None:
+        """File what came back and write down what is asked next, in one transaction; only then let it leave.
+
+        One for all of them: a commit takes as long as a thousand rows.
+        """
+        settled, unsent = self._read(landed)
+        inputs = [self._waiting[item.outcome["phone_number"]] for item in settled]
+        wanted = self._affordable(list(chain(*batches)))
+        if not (landed or wanted):
+            return
         claims: dict[str, Claimed] = {}
 
         def claim(connection: Any) -> None:
             claims.clear()
-            claims.update((made.phone_number, made) for made in self.memory.claim(connection, numbers))
+            if wanted:
+                claims.update((made.phone_number, made) for made in self.memory.claim(connection, wanted))
 
-        self._filing.commit(claim)
-        self._claims |= claims
+        if kept := self._filing.settle(settled, inputs, unsent, claim):
+            # Nothing more is asked: what comes back could not be filed either.
+            claims.clear()
+            self._stop(kept)
+        flight.forget(landed)
+        self._count_settled(settled, inputs, unsent)
         self.summary.asked += len(claims)
-        # Another task was quicker with the others; what it has settled already is reused.
-        lost = set(numbers).difference(claims)
-        self._reuse(lost)
-        self._elsewhere |= {number for number in lost if number in self._waiting}
-        return claims
+        self._asking += len(claims)
+        for batch in batches:
+            if mine := [claims[number] for number in batch if number in claims]:
+                flight.submit(mine)
+        if not kept:
+            # Another task was quicker with these; what it has settled already is reused.
+            lost = set(wanted).difference(claims)
+            self._reuse(lost)
+            self._elsewhere |= {number for number in lost if number in self._waiting}
+        self._progress.report()
 
-    def _settle(self, flight: InFlight, *, timeout: float | None) -> None:
-        """File what came back, in one transaction; only then is it let go."""
-        # Not all that landed: the others' places are filled while these are in flight again.
-        landed = flight.landed(timeout=timeout)[: max(1, self.settings.max_workers // 4)]
-        if not landed:
-            return
+    def _read(self, landed: Landed) -> tuple[list[Settled], list[Claimed]]:
+        """Tell what became of each claim of batches that came back: an outcome, or that it never left."""
         settled: list[Settled] = []
         unsent: list[Claimed] = []
-        price = Decimal(0)
-        now = landed[0][0][0].now()
         for batch, future in landed:
+            self._asking -= len(batch)
             if error := future.exception():
                 self._stopped_by = self._stopped_by or error
                 continue
             answer = future.result()
-            price += answer.price or 0
+            self.summary.price += answer.price or 0
             self._stopped_by = self._stopped_by or answer.stopped_by
-            found = {lookup.phone_number: lookup for lookup in answer.lookups if not self._unsent(lookup)}
+            lookups: Iterable[Lookup] = answer.lookups
+            if self._filing.ending:
+                # What was only kept from leaving because the run ends has no outcome.
+                lookups = (item for item in lookups if item.reason != NothingSentError.lookup_reason)
+            found = {lookup.phone_number: lookup for lookup in lookups}
+            now = landed[0][0][0].now()
             for claim in batch:
                 if lookup := found.get(claim.phone_number):
                     settled.append(Settled.of(claim, lookup, self.kind, self.run, now))
@@ -326,27 +345,18 @@ class Enrichment:
                     unsent.append(claim)
             if answer.ignored:
                 log.warning("An answer held %d records that nobody asked for; ignored.", answer.ignored)
-        inputs = [self._waiting[item.outcome["phone_number"]] for item in settled]
-        if kept := self._filing.settle(settled, inputs, unsent):
-            # Nothing more is asked: what comes back could not be filed either.
-            self._stop(kept)
-        flight.forget(landed)
+        self._answered += len(settled)
+        return settled, unsent
+
+    def _count_settled(
+        self, settled: Sequence[Settled], inputs: Sequence[Sequence[Input]], unsent: Sequence[Claimed]
+    ) -> None:
         for item, raws in zip(settled, inputs, strict=True):
-            number = item.outcome["phone_number"]
+            del self._waiting[item.outcome["phone_number"]]
             self.summary.buckets[item.outcome["status"]] += len(raws)
-            del self._waiting[number], self._claims[number]
-        for claim in unsent:
-            del self._claims[claim.phone_number]
         self._not_asked([claim.phone_number for claim in unsent])
         self.summary.asked -= len(unsent)
-        self.summary.price += price
         self.summary.unanswered += sum(item.outcome["status"] in UNANSWERED for item in settled)
-        self._answered += len(settled)
-        self._progress.report()
-
-    def _unsent(self, lookup: Lookup) -> bool:
-        """Whether a request was only kept from leaving because the run ends."""
-        return self._filing.ending and lookup.reason == NothingSentError.lookup_reason
 
     def _not_asked(self, numbers: Iterable[str]) -> None:
         for number in numbers:

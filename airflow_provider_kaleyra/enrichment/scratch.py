@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 
@@ -45,7 +46,8 @@ class Scratch:
     def count(self, numbers: Iterable[str]) -> int:
         """Count E.164 numbers, and tell how many were not counted before."""
         before = self._database.total_changes
-        self._database.execute("BEGIN")
-        self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?)", ((int(n),) for n in numbers))
-        self._database.execute("COMMIT")
+        self._database.execute(
+            "INSERT OR IGNORE INTO seen SELECT CAST(value AS INTEGER) FROM json_each(?)",
+            [json.dumps(list(numbers))],
+        )
         return self._database.total_changes - before

@@ -49,6 +49,8 @@ def claim_and_settle(connection: str, wanted: int) -> Work:
         for batch in batches(wanted, CLAIMED_AT_ONCE):
             with ledger.writing() as writing:
                 claims = ledger.claim(writing, batch)
+            # All that comes back together was answered at one moment, as in a run.
+            now = claims[0].now()
             settled = [
                 Settled.of(
                     claim,
@@ -61,7 +63,7 @@ def claim_and_settle(connection: str, wanted: int) -> Work:
                     ),
                     RCS,
                     run,
-                    claim.now(),
+                    now,
                 )
                 for claim in claims
             ]
