@@ -285,14 +285,14 @@ class Enrichment:
         self._not_asked(batch[allowed:])
         return batch[:allowed]
 
-    def _turn(self, flight: InFlight, landed: Landed, batches: list[list[str]]) -> None:
+    def _turn(self, flight: InFlight, landed: Landed, leaving: list[list[str]]) -> None:
         """File what came back and write down what is asked next, in one transaction; only then let it leave.
 
         One for all of them: a commit takes as long as a thousand rows.
         """
         settled, unsent = self._read(landed)
         inputs = [self._waiting[item.outcome["phone_number"]] for item in settled]
-        wanted = self._affordable(list(chain(*batches)))
+        wanted = self._affordable(list(chain(*leaving)))
         if not (landed or wanted):
             return
         claims: dict[str, Claimed] = {}
@@ -310,7 +310,7 @@ class Enrichment:
         self._count_settled(settled, inputs, unsent)
         self.summary.asked += len(claims)
         self._asking += len(claims)
-        for batch in batches:
+        for batch in leaving:
             if mine := [claims[number] for number in batch if number in claims]:
                 flight.submit(mine)
         if not kept:
