@@ -39,6 +39,11 @@ def run(
     """Run a DAG with the tasks that `make_tasks` creates; give what became of each by `id` or `id/0`."""
     with DAG(dag_id or f"dag_{uuid4().hex[:8]}") as dag:
         make_tasks()
+    return run_dag(dag, logical_date)
+
+
+def run_dag(dag: DAG, logical_date: datetime | None = None) -> dict[str, TaskRun]:
+    """Run a DAG; give what became of each task by `id` or `id/0`."""
     _sync(dag)
     try:
         dag_run = dag.test(logical_date=logical_date) if logical_date else dag.test()
