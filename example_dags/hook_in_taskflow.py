@@ -31,9 +31,10 @@ with DAG(
         """Count the carriers of up to twenty contacts."""
         from airflow_provider_kaleyra.phone import PhoneNumber, read
 
-        rows = BaseHook.get_hook("warehouse").get_records("SELECT phone FROM contacts LIMIT 20")
-        texts = [read(phone) for (phone,) in rows]
-        numbers = {text.e164 for text in texts if isinstance(text, PhoneNumber)}
+        warehouse = BaseHook.get_hook("warehouse")
+        texts = warehouse.get_records("SELECT phone FROM contacts LIMIT 20")
+        meant = [read(text) for (text,) in texts]
+        numbers = {one.e164 for one in meant if isinstance(one, PhoneNumber)}
         lookups = KaleyraHook().lookup_numbers(numbers)
         return Counter(lookup.current_operator or lookup.status for lookup in lookups)
 

@@ -17,8 +17,8 @@ from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 from airflow_provider_kaleyra.operators.rcs import RcsCapabilityOperator
 
 # [START howto_branch_campaign]
-# Whoever is a contact now, each number once, but for texts that are no number. Null is neither yes nor no:
-# Kaleyra did not say, or gave no answer. SMS reaches these too.
+# Whoever is a contact now, each number once, but for texts that are no number.
+# Null is neither yes nor no: Kaleyra did not say, or gave no answer. These get an SMS.
 CAMPAIGN = """
 CREATE VIEW campaign AS
 SELECT r.phone_number,
@@ -58,7 +58,8 @@ with DAG(
     def choose() -> list[str]:
         """Give the senders who have somebody to write to."""
         warehouse = BaseHook.get_hook("warehouse")
-        return [f"send_{name}" for (name,) in warehouse.get_records("SELECT DISTINCT channel FROM campaign")]
+        channels = warehouse.get_records("SELECT DISTINCT channel FROM campaign")
+        return [f"send_{channel}" for (channel,) in channels]
 
     @task
     def send_rcs() -> int:

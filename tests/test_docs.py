@@ -226,7 +226,7 @@ def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Datab
     connect, make = (
         block
         for block in blocks(page("start"), "sh")
-        if "AIRFLOW_CONN_WAREHOUSE" in block or block.startswith("python3 ")
+        if "AIRFLOW_CONN_WAREHOUSE" in block or "CREATE TABLE" in block
     )
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     script = f'{make}\n{connect}\nprintf %s "$AIRFLOW_CONN_WAREHOUSE"'
