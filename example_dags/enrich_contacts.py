@@ -3,8 +3,8 @@
 Needs two connections: `kaleyra_default`, and `contacts_db`, a database with a table `contacts` that has a
 primary key, a column `phone` and the columns named in `write_back`. `kaleyra-demo` makes both and runs this.
 
-Each number is bought once: a run asks only about numbers without an answer younger than `max_age`, so the
-first run asks about all of them and the next ones about what is new.
+Each number is bought once: a run asks only about numbers without an answer younger than `max_age`. The first
+run asks about all of them, the next about what is new, and costs nothing if nothing is.
 """
 
 from __future__ import annotations

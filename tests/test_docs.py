@@ -7,7 +7,6 @@ import inspect
 import json
 import os
 import re
-import runpy
 import subprocess
 import sys
 import textwrap
@@ -237,18 +236,10 @@ def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Datab
         yield database
 
 
-def run_dag(dag: Any) -> dict[str, Any]:
-    """Run a DAG; give what its tasks returned."""
-    airflow_runs._sync(dag)
-    instances = dag.test().get_task_instances()
-    assert {ti.task_id: str(ti.state) for ti in instances} == dict.fromkeys(dag.task_ids, "success")
-    return {ti.task_id: ti.xcom_pull(task_ids=ti.task_id) for ti in instances}
-
-
-def run_page(source: str) -> dict[str, Any]:
+def run_page(source: str) -> None:
     names: dict[str, Any] = {}
     exec(compile(source, "page", "exec"), names)
-    return run_dag(names["dag"])
+    assert {task.state for task in airflow_runs.run_dag(names["dag"]).values()} == {"success"}
 
 
 def shown(value: Any) -> str:
@@ -290,18 +281,6 @@ def test_the_first_page_leads_to_an_enriched_table(sandbox: Sandbox, warehouse: 
     for statement in filter(str.strip, erase.split(";")):
         warehouse.execute(statement)
     assert not any("0134" in str(warehouse.rows(f"SELECT * FROM {table}")) for table in tables)
-
-
-@pytest.mark.usefixtures("airflow_db")
-def test_the_sensors_example_waits_by_table_and_by_id(sandbox: Sandbox, warehouse: Database) -> None:
-    dag = runpy.run_path(str(ROOT / "example_dags" / "submit_then_sense.py"))["dag"]
-    returned = run_dag(dag)
-    assert returned["wait"] == {"result_table": "contacts_numbers", "ok": 2, "invalid": 2}
-    assert [row["status"] for row in returned["details"]] == ["ok", "ok"]
-    assert {status["status"] for status in warehouse.rows("SELECT status FROM contacts_numbers")} == {
-        "ok",
-        "invalid",
-    }
 
 
 @pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="the documentation is built with the newest Airflow")

@@ -32,11 +32,9 @@ def run_dag() -> dict[str, dict[str, Any]]:
     (source,) = blocks(README, "python")
     names: dict[str, Any] = {}
     exec(compile(source, "README.md", "exec"), names)
-    airflow_runs._sync(names["dag"])
-    dag_run = names["dag"].test()
-    instances = dag_run.get_task_instances()
-    assert {str(ti.state) for ti in instances} == {"success"}
-    return {ti.task_id: ti.xcom_pull(task_ids=ti.task_id, key="summary") for ti in instances}
+    ran = airflow_runs.run_dag(names["dag"])
+    assert {task.state for task in ran.values()} == {"success"}
+    return {name: task.summary or {} for name, task in ran.items()}
 
 
 @pytest.mark.usefixtures("airflow_db")
