@@ -6,7 +6,8 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, conf
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+
+from airflow_provider_kaleyra.compat import HAS_PAGES
 
 KALEYRA_DOCUMENTATION = "https://developers.kaleyra.io/"
 
@@ -31,7 +32,7 @@ class RunReportLink(BaseOperatorLink):
 
         :param ti_key: on Airflow 3 the running task instance, before it the key of one.
         """
-        if not AIRFLOW_V_3_0_PLUS:
+        if not HAS_PAGES:
             return ""
         return report_url(
             dag_id=ti_key.dag_id,

@@ -5,12 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from airflow_provider_kaleyra.compat import RetryDecision, RetryPolicy
 from airflow_provider_kaleyra.errors import RateLimitedError, SetupError
-
-try:
-    from airflow.sdk import RetryDecision, RetryPolicy
-except ImportError:
-    RetryPolicy = None  # type: ignore[assignment,misc]
 
 
 def default_policy() -> Any:

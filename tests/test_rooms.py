@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,10 @@ HTTP = {"requests", "urllib3", "http", "httpx", "aiohttp", "urllib.request", f"{
 }
 SQL = {"sqlalchemy", "sqlite3", "psycopg", "psycopg2", "airflow.providers.common.sql"}
 AIRFLOW = {"airflow"}
+NOT_IN_EVERY_AIRFLOW = {
+    *("airflow.sdk", "airflow.providers.openlineage", "openlineage", "flask_appbuilder", "wtforms"),
+    *("airflow.__version__", "airflow.version", "airflow.providers.common.compat.version_compat"),
+}
 
 
 def files(room: str) -> list[Path]:
@@ -29,11 +33,19 @@ def files(room: str) -> list[Path]:
 
 
 def imports(path: Path, *, at_load: bool = False) -> Iterator[str]:
-    """Yield the modules that a file imports, wherever it does, or only those that come with it.
+    """Yield the modules that a file imports, wherever it does, or only those that come with it."""
+    yield from _imports(path, [ast.parse(path.read_text())], at_load=at_load)
 
-    What stands under ``if TYPE_CHECKING`` is never imported.
-    """
-    waiting: list[ast.AST] = [ast.parse(path.read_text())]
+
+def optional_imports(path: Path) -> Iterator[str]:
+    """Yield what a file tries to import, and does without."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Try) and any("ImportError" in ast.unparse(each) for each in node.handlers):
+            yield from _imports(path, [*node.body])
+
+
+def _imports(path: Path, waiting: list[ast.AST], *, at_load: bool = False) -> Iterator[str]:
+    # What stands under `if TYPE_CHECKING` is never imported.
     while waiting:
         node = waiting.pop()
         match node:
@@ -50,12 +62,16 @@ def imports(path: Path, *, at_load: bool = False) -> Iterator[str]:
         waiting += ast.iter_child_nodes(node)
 
 
+def compared(names: Iterable[str], forbidden: set[str]) -> list[str]:
+    """Give the names of what is forbidden, or lies in it."""
+    return [name for name in names if any(f"{name}.".startswith(f"{module}.") for module in forbidden)]
+
+
 def trespasses(room: str, forbidden: set[str], *, at_load: bool = False) -> list[str]:
     return [
         f"{path.relative_to(HOME)} imports {name}"
         for path in files(room)
-        for name in imports(path, at_load=at_load)
-        if any(f"{name}.".startswith(f"{module}.") for module in forbidden)
+        for name in compared(imports(path, at_load=at_load), forbidden)
     ]
 
 
@@ -97,6 +113,19 @@ def test_the_hook_is_the_only_way_from_airflow_to_the_client() -> None:
         assert trespasses(room, {f"{PACKAGE}.api.client", f"{PACKAGE}.api.transport"}) == []
 
 
+def test_only_compat_knows_of_airflows_versions() -> None:
+    # The demo only tells which one it ran on.
+    others = [path for path in files("") if path.name != "compat.py" and path.parent.name != "demo"]
+    asking = {path.name: compared(imports(path), NOT_IN_EVERY_AIRFLOW) for path in others}
+    trying = {path.name: compared(optional_imports(path), AIRFLOW) for path in others}
+
+    assert {name: found for name, found in asking.items() if found} == {}
+    assert {name: found for name, found in trying.items() if found} == {}
+    assert [
+        path.name for path in others if "'task_state_store'" in ast.unparse(ast.parse(path.read_text()))
+    ] == []
+
+
 def test_only_the_wire_knows_kaleyras_keys() -> None:
     keys = ("deviceAddress", "mobile_number", "rcsEnabled", "/rcs/lookup", "api-key", "invalid_count")
     outside = [
@@ -131,3 +160,4 @@ def test_a_trespass_is_found(tmp_path: Path) -> None:
 
     assert set(imports(path)) == {"typing.TYPE_CHECKING", "airflow.models", "urllib3"}
     assert set(imports(path, at_load=True)) == {"typing.TYPE_CHECKING", "urllib3"}
+    assert set(optional_imports(path)) == {"urllib3"}

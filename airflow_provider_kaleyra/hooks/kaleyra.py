@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseHook
 
+from airflow_provider_kaleyra.compat import form_widgets
 from airflow_provider_kaleyra.get_provider_info import CONNECTION_FORM
 
 if TYPE_CHECKING:
@@ -137,10 +138,4 @@ class KaleyraHook(BaseHook):
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Give Airflow before 3.2 the fields of its own kind."""
-        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
-        from wtforms import StringField
-
-        return {
-            name: StringField(field["label"], description=field["description"], widget=BS3TextFieldWidget())
-            for name, field in CONNECTION_FORM["conn-fields"].items()
-        }
+        return form_widgets(CONNECTION_FORM["conn-fields"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseOperator
 
+from airflow_provider_kaleyra.compat import task_state_store
 from airflow_provider_kaleyra.enrichment.job import Job
 from airflow_provider_kaleyra.enrichment.kinds import Kind
 from airflow_provider_kaleyra.errors import RateLimitedError
@@ -181,7 +182,7 @@ class EnrichmentOperator(Traced, BaseOperator):
             run_of(context),
             self._service,
             self.least_batch,
-            context.get("task_state_store"),
+            task_state_store(context),
             ending.since if ending else None,
         )
         try:

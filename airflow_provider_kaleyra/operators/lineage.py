@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import Asset, BaseHook, BaseOperatorLink
 
+from airflow_provider_kaleyra.compat import openlineage_run_facet
 from airflow_provider_kaleyra.links import KaleyraDocumentationLink, RunReportLink
 
 if TYPE_CHECKING:
@@ -96,14 +97,4 @@ class Traced:
         """
         if self._enrichment is None:
             return None
-        try:
-            # Slow to import, so not before it is asked for.
-            import attr
-            from airflow.providers.openlineage.extractors import OperatorLineage
-            from openlineage.client.facet_v2 import RunFacet
-        except ImportError:
-            return None
-        summary = self._enrichment.summary.as_dict()
-        fields = {name: attr.ib(default=None) for name in summary}
-        facet = attr.make_class("KaleyraSummaryRunFacet", fields, bases=(RunFacet,), kw_only=True)
-        return OperatorLineage(run_facets={"kaleyra_summary": facet(**summary)})
+        return openlineage_run_facet("kaleyra_summary", self._enrichment.summary.as_dict())

@@ -6,17 +6,25 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from importlib import import_module
 from typing import Any
 from uuid import uuid4
 
 from airflow.exceptions import AirflowTaskTerminated
 from airflow.providers.common.compat.sdk import DAG, AirflowTaskTimeout
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_2_PLUS
 
 
 def make_metadata_database() -> None:
     from airflow.utils.db import initdb
 
     initdb()
+    if AIRFLOW_V_3_0_PLUS and not AIRFLOW_V_3_2_PLUS:
+        from airflow.sdk.execution_time import supervisor
+
+        # It makes an API server for each task that `dag.test()` runs, and seconds go into one.
+        supervisor.in_process_api_server = cache(supervisor.in_process_api_server)
 
 
 Said = Callable[[], str]
@@ -75,14 +83,14 @@ def _rendered(ti: Any) -> dict[str, Any]:
 
 def _sync(dag: DAG) -> None:
     """Make a DAG without a file known to the metadata database, as `dag.test()` of Airflow 3 wants it."""
-    try:
-        from airflow.dag_processing.bundles.manager import DagBundlesManager
-        from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
-    except ImportError:
+    if not AIRFLOW_V_3_0_PLUS:
         # Airflow 2 wants to know only the datasets beforehand.
         dag.sync_to_db()
         return
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+
+    dagbag = import_module("airflow.dag_processing.dagbag" if AIRFLOW_V_3_2_PLUS else "airflow.models.dagbag")
     DagBundlesManager().sync_bundles_to_db()
-    bag = DagBag(dag_folder=os.devnull)
+    bag = dagbag.DagBag(dag_folder=os.devnull)
     bag.bag_dag(dag)
-    sync_bag_to_db(bag, "dags-folder", None)
+    dagbag.sync_bag_to_db(bag, "dags-folder", None)
