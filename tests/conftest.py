@@ -20,6 +20,7 @@ os.environ.update(
     AIRFLOW__CORE__DAGS_FOLDER=f"{HOME.name}/dags",
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{HOME.name}/airflow.db",
+    AIRFLOW__OPENLINEAGE__DISABLED="True",
     XDG_RUNTIME_DIR=HOME.name,
 )
 Path(HOME.name, "dags").mkdir()

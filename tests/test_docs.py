@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_kaleyra import errors
 from airflow_provider_kaleyra.api.config import EXTRAS
@@ -283,7 +283,7 @@ def test_the_first_page_leads_to_an_enriched_table(sandbox: Sandbox, warehouse: 
     assert not any("0134" in str(warehouse.rows(f"SELECT * FROM {table}")) for table in tables)
 
 
-@pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="the documentation is built with the newest Airflow")
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="the documentation is built with the newest Airflow")
 def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", str(DOCS)]
     build = subprocess.run([*command, str(tmp_path / "html")], capture_output=True, text=True, check=False)

@@ -205,7 +205,6 @@ def test_the_links_are_on_both_operators_and_airflow_keeps_them() -> None:
 
 
 def test_openlineage_gets_the_summary_and_leaves_the_tables_to_hook_lineage(sandbox: Sandbox) -> None:
-    pytest.importorskip("airflow.providers.openlineage")
     told: list[Any] = []
 
     def as_its_listener_does(context: Any) -> None:

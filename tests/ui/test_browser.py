@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_2_PLUS
 
 from airflow_provider_kaleyra.sandbox import Sandbox
 from tests.support.leaks import Leaks
@@ -155,7 +156,9 @@ def test_the_form_makes_a_connection_and_its_test_says_that_it_works(
     extra = json.loads(stored["extra"])
     assert (stored["conn_type"], stored["login"]) == ("kaleyra", kaleyra.sid)
     assert f"{stored['host']}:{stored['port']}" == kaleyra.url
-    assert (extra["rcs_host"], extra["timeout"], extra["requests_per_second"]) == (kaleyra.url, 20, 10)
+    # Airflow before 3.2 keeps all as text.
+    assert [float(extra[name]) for name in ("timeout", "requests_per_second")] == [20, 10]
+    assert extra["rcs_host"] == kaleyra.url
     assert kaleyra.api_key not in json.dumps(stored)
 
 
@@ -232,7 +235,8 @@ def test_the_command_line_tells_causes_apart(
     done = server.airflow("connections", "test", "kaleyra_tested", AIRFLOW_CONN_KALEYRA_TESTED=made)
     said = " ".join((done.stdout + done.stderr).split())
 
-    assert done.returncode != 0
+    assert "Connection failed!" in said
+    assert done.returncode != 0 or not AIRFLOW_V_3_2_PLUS
     assert all(words in said for words in told), said
 
 
@@ -261,7 +265,13 @@ def test_a_task_instances_button_leads_to_its_report_and_no_number_is_on_it(
     page.goto(f"/dags/enrich_contacts/runs/{run['dag_run_id']}/tasks/{task}/details")
     documentation = page.get_by_role("link", name="Kaleyra documentation")
     assert documentation.get_attribute("href") == "https://developers.kaleyra.io/"
-    page.get_by_role("link", name="Run report").click()
+    button = page.get_by_role("link", name="Run report")
+    if button.get_attribute("target") == "_blank":
+        with page.expect_popup() as opened:
+            button.click()
+        page = opened.value
+    else:
+        button.click()
     page.wait_for_url("**/kaleyra/run?**")
     page.get_by_role("heading", name="This run").wait_for()
     if task == "numbers":
