@@ -233,6 +233,26 @@ def test_interrupted_run_ends_its_airflow(tmp_path: Path) -> None:
     assert not any(child.is_running() for child in airflow)
 
 
+def test_an_interruption_while_airflow_starts_ends_it_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Interrupted(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            started.append(self)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    status = command.main(["--folder", str(tmp_path / "demo")])
+    (airflow,) = started
+    alive = airflow.poll() is None
+    airflow.kill()
+
+    assert (status, alive) == (130, False)
+
+
 def test_folder_of_somebody_else_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "thesis.txt").touch()
     assert command.main(["--folder", str(tmp_path), "--fresh"]) == 1

@@ -80,7 +80,9 @@ def _run_dag(folder: Folder, sandbox: Sandbox, console: Console, *, fresh: bool)
 def _airflow(folder: Folder, sandbox: Sandbox) -> Iterator[subprocess.Popen[bytes]]:
     """Run the DAG in a process with an environment of its own; what it says goes into the log."""
     module = "airflow_provider_kaleyra.demo.airflow_run"
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    held: list[int] = []
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda number, _: held.append(number)) for number in signals}
     try:
         with folder.log.open("wb") as log:
             process = subprocess.Popen(  # noqa: S603
@@ -93,11 +95,17 @@ def _airflow(folder: Folder, sandbox: Sandbox) -> Iterator[subprocess.Popen[byte
                 start_new_session=True,
             )
         try:
+            # Not before there is a process to end.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            signal.signal(signal.SIGINT, before[signal.SIGINT])
+            if held:
+                raise KeyboardInterrupt
             yield process
         finally:
             _end(process)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
