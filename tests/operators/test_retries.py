@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_kaleyra import retries
 from airflow_provider_kaleyra.api.models import NumberLookup
@@ -25,7 +26,7 @@ TEN = numbers(10)
 LEDGER = "kaleyra_number_ledger"
 
 with_policies = pytest.mark.skipif(
-    retries.RetryPolicy is None, reason="Airflow before 3.3 has no retry policies and no task state store"
+    not AIRFLOW_V_3_3_PLUS, reason="Airflow before 3.3 has no retry policies and no task state store"
 )
 
 

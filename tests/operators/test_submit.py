@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
-from airflow_provider_kaleyra import retries
 from airflow_provider_kaleyra.errors import ConfigurationError
 from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator
 from airflow_provider_kaleyra.sandbox import Sandbox, subscriber
@@ -284,7 +284,7 @@ def test_a_retry_goes_on_waiting_and_buys_nothing(
     assert {row["purchases"] for row in database.rows(f"SELECT * FROM {LEDGER}")} == {1}
 
 
-@pytest.mark.skipif(retries.RetryPolicy is None, reason="Airflow before 3.3 has no task state store")
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow before 3.3 has no task state store")
 @WAYS
 def test_a_retry_without_a_ledger_waits_for_the_ids_that_its_task_has(
     sandbox: Sandbox, later: Any, deferrable: bool
