@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+from asgiref.sync import sync_to_async
 
 from airflow_provider_kaleyra.errors import ConfigurationError, KaleyraError, SetupError, StillPendingError
 
@@ -152,6 +152,9 @@ def read_event(event: Any) -> dict[str, Any]:
 
 
 async def _in(pool: ThreadPoolExecutor, function: Any, *args: Any) -> Any:
-    """Call a function in a thread, with what logging knows of the trigger."""
-    context = contextvars.copy_context()
-    return await asyncio.get_running_loop().run_in_executor(pool, context.run, function, *args)
+    """Call a function in a thread, with what logging knows of the trigger.
+
+    By asgiref, as Airflow does it: what a connection tells Airflow's supervisor then goes through the loop.
+    From a thread of another's making it crosses the loop's own words, and Airflow 3.1's triggerer ends.
+    """
+    return await sync_to_async(function, thread_sensitive=False, executor=pool)(*args)
