@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_2_PLUS
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_2_PLUS
 
 from airflow_provider_kaleyra.sandbox import Sandbox
 from tests.support.leaks import Leaks
@@ -19,7 +19,10 @@ from tests.ui.server import PASSWORD, USER, Server, served
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = pytest.mark.live
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="the UI of Airflow 2 is another one"),
+]
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 FLAGS = (
