@@ -322,16 +322,19 @@ def test_a_channel_that_goes_off_after_a_bulk_loses_no_answer(
 
 
 def test_a_key_that_dies_on_the_way_loses_no_answer_and_stops_the_rest(
-    client: KaleyraClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    client: KaleyraClient, sandbox: Sandbox
 ) -> None:
+    sandbox.fault("json_error", at=2, times=9, status=401)
     lookups = client.lookup_numbers(TEN, batch_size=2, max_workers=1)
     given = [next(lookups), next(lookups)]
-    monkeypatch.setattr(sandbox.settings, "api_key", "another-key")
 
     with pytest.raises(errors.AuthenticationError):
         next(lookups)
     assert {lookup.status for lookup in given} == {"ok"}
-    assert [request.status for request in sandbox.account.requests] == [200, 401]
+    first, *others = (request.status for request in sandbox.account.requests)
+    assert (first, set(others)) == (200, {401})
+    # What was in flight, and what was handed over meanwhile.
+    assert len(others) <= 2
 
 
 def asked_for(head: bytes) -> str:
