@@ -14,7 +14,13 @@ from airflow_provider_kaleyra.enrichment.job import Job
 from airflow_provider_kaleyra.enrichment.kinds import Kind
 from airflow_provider_kaleyra.errors import RateLimitedError
 from airflow_provider_kaleyra.operators.lineage import Traced, leave
-from airflow_provider_kaleyra.operators.numbers import conceal, conceal_parameters, revealed
+from airflow_provider_kaleyra.operators.numbers import (
+    Concealed,
+    conceal,
+    conceal_parameters,
+    conceal_query,
+    revealed,
+)
 from airflow_provider_kaleyra.operators.runs import Service, failing_for_good, run_of
 from airflow_provider_kaleyra.retries import default_policy
 
@@ -37,7 +43,8 @@ class EnrichmentOperator(Traced, BaseOperator):
     :param sql_conn_id: Airflow connection of the database read and written.
     :param source_table: the input as a table, ``schema.table`` if need be.
     :param number_column: the column, or the dicts' key, that holds the numbers.
-    :param where: SQL that chooses rows of ``source_table``, with ``:name`` placeholders.
+    :param where: SQL that chooses rows of ``source_table``, with ``:name`` placeholders. Rendered templates
+        show numbers in it, or in ``sql``, masked.
     :param parameters: values of the placeholders in ``where`` or ``sql``.
     :param sql: the input as a SELECT, or a ``.sql`` file: its ``number_column``, else its first column.
     :param result_table: table that outcomes are filed in, made if missing; without it they are the XCom.
@@ -73,6 +80,12 @@ class EnrichmentOperator(Traced, BaseOperator):
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "where": "sql", "parameters": "json"}
     ui_color = "#e3f4f1"
+
+    # What may hold numbers shows none of them where it is rendered, stored and shown.
+    numbers = Concealed(conceal)
+    parameters = Concealed(conceal_parameters)
+    sql = Concealed(conceal_query)
+    where = Concealed(conceal_query)
 
     kind: ClassVar[Kind]
     _enrichment: Enrichment | None = None
@@ -135,28 +148,9 @@ class EnrichmentOperator(Traced, BaseOperator):
         self.shard = shard
         self._job().check(self.kind.result_columns)
 
-    @property
-    def numbers(self) -> Any:
-        """The input, once it is known, in a wrapper that shows a count where it is shown."""
-        return self._numbers
-
-    @numbers.setter
-    def numbers(self, value: Any) -> None:
-        self._numbers = conceal(value)
-
-    @property
-    def parameters(self) -> Any:
-        """The placeholders' values, once known, in a wrapper that masks numbers where it is shown."""
-        return self._parameters
-
-    @parameters.setter
-    def parameters(self, value: Any) -> None:
-        self._parameters = conceal_parameters(value)
-
     def _job(self) -> Job:
-        values = {field.name: getattr(self, field.name) for field in fields(Job) if hasattr(self, field.name)}
-        known = {"numbers": revealed(self.numbers), "parameters": revealed(self.parameters)}
-        return Job(**{**values, **known})
+        names = (field.name for field in fields(Job) if hasattr(self, field.name))
+        return Job(**{name: revealed(getattr(self, name)) for name in names})
 
     def _ask(self, client: KaleyraClient) -> Callable[[Sequence[str]], Answer[Any]]:
         raise NotImplementedError

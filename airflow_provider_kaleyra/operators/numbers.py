@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from airflow.providers.common.compat.sdk import XComArg
@@ -41,6 +42,38 @@ class Parameters(Numbers):
     __repr__ = __str__
 
 
+class Query(Numbers):
+    """A query, or a part of one. Where Airflow shows it, the numbers in it are masked."""
+
+    def __str__(self) -> str:
+        return mask_text(self.value)
+
+    __repr__ = __str__
+
+    def __call__(self, context: Any, jinja_env: Any) -> Any:
+        """Render the text: Airflow renders no objects, and calls those that can be called."""
+        return context["task"].render_template(self.value, context, jinja_env)
+
+
+class Concealed:
+    """An attribute whose values are wrapped as they are set.
+
+    :param wrap: gives the value to keep.
+    """
+
+    def __init__(self, wrap: Callable[[Any], Any]) -> None:
+        self._wrap = wrap
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = f"_{name}"
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else getattr(instance, self._name)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        setattr(instance, self._name, self._wrap(value))
+
+
 def conceal(value: Any, what: str = "numbers") -> Any:
     """Wrap numbers that are known; what Airflow has yet to resolve stays as it is."""
     return Numbers(value, what) if _known(value) else value
@@ -49,6 +82,12 @@ def conceal(value: Any, what: str = "numbers") -> Any:
 def conceal_parameters(value: Any) -> Any:
     """Wrap parameters that are known."""
     return Parameters(value) if _known(value) else value
+
+
+def conceal_query(value: Any) -> Any:
+    """Wrap a text with a number in it, but not a file's name: in its place Airflow puts what is in it."""
+    is_text = isinstance(value, str) and not value.endswith(".sql")
+    return Query(value) if is_text and mask_text(value) != value else value
 
 
 def revealed(value: Any) -> Any:

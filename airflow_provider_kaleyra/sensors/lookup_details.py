@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -17,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_kaleyra.errors import ConfigurationError, KaleyraError, SetupError, StillPendingError
-from airflow_provider_kaleyra.operators.numbers import conceal, revealed
+from airflow_provider_kaleyra.operators.numbers import Concealed, conceal, revealed
 from airflow_provider_kaleyra.operators.runs import failing_for_good
 from airflow_provider_kaleyra.retries import default_policy
 
@@ -48,6 +49,8 @@ class LookupDetailsSensor(BaseSensorOperator):
     template_fields: Sequence[str] = ("lookup_id", "kaleyra_conn_id", "sql_conn_id", "result_table")
     ui_color = "#e3f4f1"
 
+    # The list that an operator returns holds phone numbers: where it is shown, a count stands.
+    lookup_id = Concealed(partial(conceal, what="lookups"))
     _waiting: Waiting | None = None
     _pending: Any = None
     _failed = 0
@@ -83,16 +86,6 @@ class LookupDetailsSensor(BaseSensorOperator):
             raise ConfigurationError("result_table goes with sql_conn_id, the connection of its database")
         if isinstance(max_workers, bool) or not isinstance(max_workers, int) or not 1 <= max_workers <= 256:
             raise ConfigurationError(f"max_workers must be 1 to 256, not {max_workers!r}")
-
-    @property
-    def lookup_id(self) -> Any:
-        """What is waited for, once it is known, in a wrapper that shows a count where it is shown."""
-        return self._lookup_id
-
-    @lookup_id.setter
-    def lookup_id(self, value: Any) -> None:
-        # The list that an operator returns holds phone numbers.
-        self._lookup_id = conceal(value, "lookups")
 
     def execute(self, context: Context) -> Any:
         """Wait, here or in the triggerer; give the details, or with a table the counts."""

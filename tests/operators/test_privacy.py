@@ -13,6 +13,7 @@ import pytest
 from airflow_provider_kaleyra.enrichment.kinds import RCS
 from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator
 from airflow_provider_kaleyra.operators.rcs import RcsCapabilityOperator
+from airflow_provider_kaleyra.phone import mask
 from airflow_provider_kaleyra.sandbox import Sandbox
 from tests.support.airflow_runs import Said, run, run_task
 from tests.support.databases import Database
@@ -60,6 +61,94 @@ def test_a_number_among_the_parameters_is_masked_where_they_are_rendered(
     assert ran.summary["ok"] == 1
     assert "mine" in json.dumps(ran.rendered["parameters"])
     assert TEN[0][1:] not in json.dumps(ran.rendered)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        f"phone = '{TEN[0]}' AND note = 'mine'",
+        f"phone = '{TEN[0]}' AND note = '{{{{ 'mi' + 'ne' }}}}'",
+        f"phone = '{{{{ '{TEN[0]}' }}}}' AND note = 'mine'",
+        f"phone = '{{{{ ['{TEN[0][:6]}', '{TEN[0][6:]}'] | join }}}}' AND note = 'mine'",
+    ],
+    ids=["literal", "beside a template", "in a template", "made by a template"],
+)
+@pytest.mark.parametrize("field", ["where", "sql"])
+def test_a_number_in_a_query_is_masked_where_it_is_rendered(
+    field: str, where: str, sandbox: Sandbox, sqlite_database: Database
+) -> None:
+    sqlite_database.contacts(TEN)
+    inputs = {"where": {"source_table": "contacts", "where": where}}
+    inputs["sql"] = {"sql": f"SELECT phone FROM contacts WHERE {where}"}
+
+    ran = run_task(
+        NumberLookupOperator,
+        sql_conn_id="warehouse",
+        number_column="phone",
+        result_table="filed",
+        **inputs[field],
+    )
+
+    assert ran.summary is not None
+    assert (ran.summary["inputs"], ran.summary["ok"]) == (1, 1)
+    shown = ran.rendered[field]
+    assert "note = 'mine'" in shown
+    assert f"'{mask(TEN[0])}'" in shown
+    assert not any(number[1:] in json.dumps(ran.rendered) for number in TEN)
+
+
+def test_a_number_in_a_query_of_a_mapped_task_is_not_rendered_either(
+    sandbox: Sandbox, sqlite_database: Database
+) -> None:
+    sqlite_database.contacts(TEN)
+
+    def tasks() -> None:
+        NumberLookupOperator.partial(
+            task_id="numbers", sql_conn_id="warehouse", source_table="contacts", number_column="phone"
+        ).expand(where=[f"phone = '{number}' AND {{{{ ti.map_index }}}} < 2" for number in TEN[:2]])
+
+    ran = run(tasks)
+
+    assert [task.xcom[0]["phone_number"] for task in ran.values()] == TEN[:2]
+    assert [task.rendered["where"] for task in ran.values()] == [
+        f"phone = '{mask(number)}' AND {n} < 2" for n, number in enumerate(TEN[:2])
+    ]
+
+
+def test_a_number_in_a_file_of_sql_is_masked_where_it_is_rendered(
+    sandbox: Sandbox, sqlite_database: Database, tmp_path: Path
+) -> None:
+    sqlite_database.contacts(TEN)
+    (tmp_path / "20260101123.sql").write_text(
+        f"SELECT phone FROM contacts WHERE phone = '{TEN[0]}' AND note = '{{{{ 'mine' }}}}'\n"
+    )
+
+    def tasks() -> None:
+        operator = NumberLookupOperator(task_id="task", sql_conn_id="warehouse", sql="20260101123.sql")
+        operator.dag.template_searchpath = [str(tmp_path)]
+
+    ran = run(tasks)["task"]
+
+    assert [row["phone_number"] for row in ran.xcom] == [TEN[0]]
+    assert "note = 'mine'" in ran.rendered["sql"]
+    assert TEN[0][1:] not in json.dumps(ran.rendered)
+
+
+@pytest.mark.parametrize("beside", ["", " AND note = '{{ ds }}'"], ids=["literal", "template"])
+def test_a_number_in_a_query_is_masked_in_the_dag_that_airflow_stores(beside: str) -> None:
+    from airflow.serialization.helpers import serialize_template_field
+
+    where = f"phone = '{TEN[0]}'{beside}"
+    task = NumberLookupOperator(task_id="task", sql_conn_id="warehouse", source_table="contacts", where=where)
+
+    assert serialize_template_field(task.where, "where") == where.replace(TEN[0], mask(TEN[0]))
+    assert TEN[0][1:] not in repr(task.where)
+
+
+def test_a_query_without_a_number_stays_the_text_that_it_is() -> None:
+    task = NumberLookupOperator(task_id="task", sql_conn_id="warehouse", sql="SELECT phone FROM contacts")
+
+    assert task.sql == "SELECT phone FROM contacts"
 
 
 def test_the_summary_names_no_number(sandbox: Sandbox, sqlite_database: Database) -> None:
