@@ -41,7 +41,8 @@ def assemble(
     :param since: when the run began, if it is only to be brought to its end: nothing is asked then.
     :raises ConfigurationError: naming the parameter or the table that is wrong.
     """
-    job.check(kind.result_columns)
+    job.check(kind)
+    kind = kind.only(job.columns)
     if since is not None:
         job = replace(job, max_lookups=0, on_invalid="record")
     check_region(job.default_region)
@@ -97,7 +98,7 @@ def assemble(
             fresh = Fresh(output.table, memory, job.write_back or {})
             if can_compare(source.table, source.number, fresh):
                 source.skip(fresh)
-        rescue = Rescue(kind.name, run, result_conn_id, job.result_table, rescue_folder())
+        rescue = Rescue(kind, run, result_conn_id, job.result_table, rescue_folder())
     return Enrichment(
         kind=kind,
         run=run,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from airflow_provider_kaleyra.enrichment.kinds import Kind
 from airflow_provider_kaleyra.errors import ConfigurationError
 
 MOST_WORKERS = 256
@@ -30,6 +31,7 @@ class Job:
     result_conn_id: str | None
     ledger_conn_id: str | None
     write_back: Mapping[str, str] | None
+    columns: Sequence[str] | None
     default_region: str | None
     assume_country_code: bool
     max_age: timedelta | None
@@ -51,20 +53,25 @@ class Job:
         """The connection of the database in which ledger and results live, if there is one."""
         return (self.result_conn_id or self.sql_conn_id) if self.result_table else self.ledger_conn_id
 
-    def check(self, outcome_fields: Sequence[str]) -> None:
+    def check(self, kind: Kind) -> None:
         """Refuse what cannot be meant.
 
-        :param outcome_fields: what ``write_back`` may name.
+        :param kind: the API whose answers ``columns`` and ``write_back`` may name.
         :raises ConfigurationError: naming the parameters.
         """
         for wrong, message in (*self._combinations(), *self._values()):
             if wrong:
                 raise ConfigurationError(message)
-        strange = sorted(set((self.write_back or {}).values()) - set(outcome_fields))
-        if strange:
+        check_columns(self.columns, kind)
+        written = set((self.write_back or {}).values())
+        if strange := written.difference(kind.result_columns):
             raise ConfigurationError(
-                f"write_back names outcome fields that there are not: {', '.join(map(str, strange))}. "
-                f"There are {', '.join(outcome_fields)}"
+                f"write_back names outcome fields that there are not: {_listed(strange)}. "
+                f"There are {', '.join(kind.result_columns)}"
+            )
+        if unfiled := written & kind.only(self.columns).left_out:
+            raise ConfigurationError(
+                f"write_back names outcome fields that columns leaves out: {_listed(unfiled)}"
             )
 
     def _combinations(self) -> list[tuple[bool, str]]:
@@ -176,6 +183,30 @@ class Job:
                 f"shard must be (index, count) with 0 <= index < count, not {shard!r}",
             ),
         ]
+
+
+def check_columns(columns: Any, kind: Kind) -> None:
+    """Refuse a choice of an answer's columns that cannot be meant.
+
+    :raises ConfigurationError: naming what is wrong, and what there is.
+    """
+    if columns is None:
+        return
+    there = ", ".join(kind.answer_types)
+    if not isinstance(columns, (list, tuple, set, frozenset)) or not columns:
+        raise ConfigurationError(
+            f"columns must be a list of columns of the answer, not {columns!r}. There are {there}"
+        )
+    strange = [name for name in columns if not isinstance(name, str) or name not in kind.answer_types]
+    if strange:
+        raise ConfigurationError(
+            f"columns names what the answer does not have: {_listed(strange)}. It has {there}; "
+            "the columns of the asking, such as status, are always filed"
+        )
+
+
+def _listed(names: Collection[Any]) -> str:
+    return ", ".join(sorted(map(str, names)))
 
 
 def _is_positive(value: object) -> bool:

@@ -11,10 +11,11 @@ from sqlalchemy import Table, func, inspect, select
 from sqlalchemy.engine import Connection, Engine
 
 from airflow_provider_kaleyra.api.models import NumberLookup
-from airflow_provider_kaleyra.enrichment.kinds import ANSWERED, NUMBER
+from airflow_provider_kaleyra.enrichment.kinds import ANSWERED, NUMBER, Kind
 from airflow_provider_kaleyra.enrichment.ledger import PENDING
 from airflow_provider_kaleyra.enrichment.tables import (
     clock,
+    column_names,
     in_lock_order,
     ledger_table,
     reading,
@@ -38,11 +39,14 @@ _LEARNT = ("status", "reason", "answered_at", "response_code", "error_message", 
 class PendingTable:
     """The pending rows of a result table, each with its ledger row.
 
+    What the result table has no column for is left out in the ledger, too.
+
     :param run_id: only the rows of this run.
+    :param kind: the number lookup, with what is left out besides.
     :raises ConfigurationError: if there is no such table, or no ledger beside it.
     """
 
-    def __init__(self, engine: Engine, name: str, run_id: str | None = None) -> None:
+    def __init__(self, engine: Engine, name: str, run_id: str | None = None, kind: Kind = NUMBER) -> None:
         self._engine = engine
         self._result = result_table(NUMBER, name)
         self._ledger = ledger_table(NUMBER, split_name(name)[0])
@@ -53,6 +57,9 @@ class PendingTable:
                     f"Table {table.fullname} does not exist: result_table must be one that "
                     "NumberLookupOperator has filed in"
                 )
+        there = column_names(engine, self._result)
+        self._result = result_table(NUMBER.only(there), name)
+        self._kind = kind.only(there)
 
     def pages(self) -> Iterator[Sequence[Question]]:
         """Yield the ids that are pending, each once, in the order of the ids."""
@@ -84,8 +91,8 @@ class PendingTable:
     def settle(self, lookups: Sequence[NumberLookup]) -> None:
         """File outcomes in both tables, in one transaction."""
         with writing(self._engine) as connection:
-            outcomes = _outcomes(connection, lookups)
-            _settle_ledger(connection, self._ledger, outcomes, lookups)
+            outcomes = _outcomes(connection, lookups, self._kind)
+            _settle_ledger(connection, self._ledger, outcomes, lookups, self._kind)
             self._settle_results(connection, outcomes, lookups)
 
     def _settle_results(
@@ -105,7 +112,7 @@ class PendingTable:
             for row in connection.execute(ours.where(rows.lookup_id.in_(part)))
             if (outcome := outcomes.get((row.phone_number, row.lookup_id)))
         ]
-        _update(connection, self._result, settled)
+        _update(connection, self._result, settled, self._kind)
 
     def counts(self) -> dict[str, int]:
         """Count the rows of the result table by their status."""
@@ -116,7 +123,7 @@ class PendingTable:
 
 
 def _settle_ledger(
-    connection: Connection, ledger: Table, outcomes: Outcomes, lookups: Sequence[NumberLookup]
+    connection: Connection, ledger: Table, outcomes: Outcomes, lookups: Sequence[NumberLookup], kind: Kind
 ) -> None:
     """File what became of pending lookups, and add their price, where the ledger still waits for them."""
     prices = {lookup.lookup_id: lookup.price or Decimal(0) for lookup in lookups}
@@ -134,13 +141,14 @@ def _settle_ledger(
                 spent = row.spent + prices[row.lookup_id]
                 same = {"phone_number": row.phone_number, "purchases": row.purchases}
                 settled.append({**same, **outcome, "spent": spent})
-    _update(connection, ledger, settled)
+    _update(connection, ledger, settled, kind)
 
 
-def file_in_ledger(engine: Engine, lookups: Sequence[NumberLookup]) -> None:
+def file_in_ledger(engine: Engine, kind: Kind, lookups: Sequence[NumberLookup]) -> None:
     """File what became of pending lookups in the ledger of a run without a result table."""
     with writing(engine) as connection:
-        _settle_ledger(connection, ledger_table(NUMBER, None), _outcomes(connection, lookups), lookups)
+        outcomes = _outcomes(connection, lookups, kind)
+        _settle_ledger(connection, ledger_table(kind, None), outcomes, lookups, kind)
 
 
 def spent_by(engine: Engine, name: str | None, run_id: str) -> Decimal:
@@ -156,21 +164,22 @@ def spent_by(engine: Engine, name: str | None, run_id: str) -> Decimal:
     return round(Decimal(str(found or 0)), 10)
 
 
-def _outcomes(connection: Connection, lookups: Sequence[NumberLookup]) -> Outcomes:
+def _outcomes(connection: Connection, lookups: Sequence[NumberLookup], kind: Kind) -> Outcomes:
     """Give the columns of each outcome, all answered at the same moment of the database's clock."""
     now = clock(connection)
     return {
         (lookup.phone_number, lookup.lookup_id): {
-            **{name: getattr(lookup, name) for name in _LEARNT if name != "answered_at"},
+            **kind.learnt(lookup),
             "answered_at": now if lookup.status in ANSWERED else None,
         }
         for lookup in lookups
     }
 
 
-def _update(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+def _update(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], kind: Kind) -> None:
     """Update rows that are there and locked; what is no answer leaves an earlier one's columns."""
+    there = [{name: value for name, value in row.items() if name in table.c} for row in rows]
     changed = [name for name in (*_LEARNT, "spent") if name in table.c]
     (key,) = table.primary_key.columns
-    for kept, group in in_lock_order(rows, key.name, NUMBER):
+    for kept, group in in_lock_order(there, key.name, kind):
         upsert(connection, table, group, columns=[name for name in changed if name not in kept])

@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_kaleyra.enrichment.kinds import NUMBER, RCS
+from airflow_provider_kaleyra.enrichment.kinds import NUMBER, RCS, Kind
 from airflow_provider_kaleyra.enrichment.ledger import Ledger, Run, Settled
 from airflow_provider_kaleyra.enrichment.plan import Input
 from airflow_provider_kaleyra.enrichment.results import TableOutput
@@ -26,7 +26,7 @@ class Rescue:
     :param conn_id: Airflow connection of the ledger's database.
     """
 
-    kind: str
+    kind: Kind
     run: Run
     conn_id: str
     result_table: str | None
@@ -36,13 +36,14 @@ class Rescue:
     def path(self) -> Path:
         """The file of this run."""
         name = "".join(letter if letter.isalnum() else "-" for letter in self.run.id)
-        return self.folder / f"unfiled-{self.kind}-{name}.jsonl"
+        return self.folder / f"unfiled-{self.kind.name}-{name}.jsonl"
 
     def keep(self, settled: Sequence[Settled], inputs: Sequence[Sequence[Input]]) -> None:
         """Append answers and the inputs that they are for, readable by this user alone."""
         self.folder.mkdir(parents=True, exist_ok=True)
         head = {
-            "kind": self.kind,
+            "kind": self.kind.name,
+            "columns": list(self.kind.filed_types),
             "task": self.run.task,
             "map_index": self.run.map_index,
             "conn_id": self.conn_id,
@@ -78,7 +79,7 @@ def file_later(path: Path) -> int:
     kinds = {kind.name: kind for kind in (RCS, NUMBER)}
     if head.get("kind") not in kinds:
         raise ConfigurationError(f"{path} holds no answers of Kaleyra")
-    kind = kinds[head["kind"]]
+    kind = kinds[head["kind"]].only(head.get("columns"))
     settled = [
         Settled(
             {name: _from_json(name, value) for name, value in line["outcome"].items()},

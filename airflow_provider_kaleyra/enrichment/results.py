@@ -62,17 +62,18 @@ class TableOutput:
     def __init__(self, engine: Engine, kind: Kind, name: str, write_back: WriteBack | None = None) -> None:
         self._kind = kind
         self._write_back = write_back
-        self.table = result_table(kind, name)
-        ensure(engine, self.table)
+        there = ensure(engine, result_table(kind, name))
+        # Columns that are left out and that the table has all the same are emptied.
+        self.table = result_table(kind.whole.only(there), name)
 
     def file(self, connection: Connection | None, outcomes: Sequence[tuple[Input, Outcome]]) -> None:
         """Upsert the outcomes, and write them back."""
         if connection is None:
             raise TypeError("a result table is filed in a transaction")
-        names = self._kind.result_columns
+        names = self.table.c.keys()
         blank = dict.fromkeys(names)
         rows = {
-            key: {**blank, **outcome, "raw_number": key}
+            key: {**blank, **self._kind.filed(outcome), "raw_number": key}
             for item, outcome in outcomes
             for key in [raw_key(item.raw)]
         }

@@ -100,7 +100,7 @@ def result_table(kind: Kind, name: str) -> Table:
         MetaData(),
         Column("raw_number", KEY, primary_key=True),
         Column("phone_number", KEY),
-        *_outcome_columns(kind),
+        *_outcome_columns(kind.filed_types),
         schema=schema,
     )
 
@@ -111,14 +111,14 @@ def ledger_table(kind: Kind, schema: str | None) -> Table:
         kind.ledger,
         MetaData(),
         Column("phone_number", KEY, primary_key=True),
-        *_outcome_columns(kind),
+        *_outcome_columns(kind.answer_types),
         Column("purchases", Integer, nullable=False),
         Column("spent", Money, nullable=False),
         schema=schema,
     )
 
 
-def _outcome_columns(kind: Kind) -> list[Column[Any]]:
+def _outcome_columns(answer_types: Mapping[str, str]) -> list[Column[Any]]:
     return [
         Column("status", Text, nullable=False),
         Column("reason", Text),
@@ -127,7 +127,7 @@ def _outcome_columns(kind: Kind) -> list[Column[Any]]:
         Column("answered_at", Timestamp),
         Column("response_code", Text),
         Column("error_message", Text),
-        *(Column(name, TYPES[python_type]) for name, python_type in kind.answer_types.items()),
+        *(Column(name, TYPES[python_type]) for name, python_type in answer_types.items()),
     ]
 
 
@@ -179,9 +179,10 @@ def _masked() -> Iterator[None]:
         ) from None
 
 
-def ensure(engine: Engine, table: Table) -> None:
+def ensure(engine: Engine, table: Table) -> set[str]:
     """Create a table of ours if it is missing, and check the columns of one that is there.
 
+    :return: the names of all its columns.
     :raises ConfigurationError: with the DDL, if it may not be created or lacks columns.
     """
     if not _is_there(engine, table):
@@ -198,7 +199,7 @@ def ensure(engine: Engine, table: Table) -> None:
                     f"Table {table.fullname} is missing and could not be created ({why}). "
                     f"Ask your database administrator to run:\n{ddl};"
                 ) from None
-    there = {column["name"] for column in inspect(engine).get_columns(table.name, schema=table.schema)}
+    there = column_names(engine, table)
     missing = [column for column in table.columns if column.name not in there]
     if missing:
         quote = engine.dialect.identifier_preparer.quote
@@ -211,6 +212,12 @@ def ensure(engine: Engine, table: Table) -> None:
             f"Table {table.fullname} lacks columns that outcomes are filed in: name another table, "
             f"or run:\n{ddl}"
         )
+    return there
+
+
+def column_names(engine: Engine, table: Table) -> set[str]:
+    """Give the names of the columns that a table has in the database."""
+    return {column["name"] for column in inspect(engine).get_columns(table.name, schema=table.schema)}
 
 
 def _is_there(engine: Engine, table: Table) -> bool:

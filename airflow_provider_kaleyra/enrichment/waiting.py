@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from airflow_provider_kaleyra.api.flight import Flight
 from airflow_provider_kaleyra.api.models import Details, NumberLookup
-from airflow_provider_kaleyra.enrichment.kinds import ANSWERED, NUMBER
+from airflow_provider_kaleyra.enrichment.kinds import ANSWERED, Kind
 from airflow_provider_kaleyra.errors import (
     FilingError,
     KaleyraError,
@@ -311,18 +311,18 @@ def missing(counts: Round) -> str:
     return text
 
 
-def details_of(lookup: NumberLookup) -> dict[str, Any]:
+def details_of(lookup: NumberLookup, kind: Kind) -> dict[str, Any]:
     """Give an outcome as JSON values."""
     return {
-        **NUMBER.learnt(lookup),
+        **kind.filed(kind.learnt(lookup)),
         "phone_number": lookup.phone_number or None,
         "price": None if lookup.price is None else format(lookup.price, "f"),
     }
 
 
-def completed(outcome: Mapping[str, Any], lookup: NumberLookup | None) -> Mapping[str, Any]:
+def completed(outcome: Mapping[str, Any], lookup: NumberLookup | None, kind: Kind) -> Mapping[str, Any]:
     """Complete a pending outcome by what became of it."""
     if lookup is None:
         return outcome
     answered = datetime.now(UTC).isoformat() if lookup.status in ANSWERED else None
-    return {**outcome, **NUMBER.learnt(lookup), "answered_at": answered}
+    return {**outcome, **kind.learnt(lookup), "answered_at": answered}

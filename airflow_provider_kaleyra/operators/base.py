@@ -51,6 +51,8 @@ class EnrichmentOperator(Traced, BaseOperator):
     :param result_conn_id: where results and ledger live, if not in the database of ``sql_conn_id``.
     :param ledger_conn_id: database of a ledger to keep although the output is the XCom.
     :param write_back: source column to outcome field: the source table's own columns to update too.
+    :param columns: the answer's columns to keep, such as ``["country", "current_operator"]``; the others are
+        stored nowhere. By default all; ``lookup_id`` and the columns of the asking are always kept.
     :param default_region: ISO country that numbers without a country code are read as of.
     :param assume_country_code: read digits without ``+`` as international.
     :param max_age: an answer in the ledger younger than this is reused, not bought; ``timedelta(0)`` always
@@ -108,6 +110,7 @@ class EnrichmentOperator(Traced, BaseOperator):
         result_conn_id: str | None = None,
         ledger_conn_id: str | None = None,
         write_back: Mapping[str, str] | None = None,
+        columns: Sequence[str] | None = None,
         default_region: str | None = None,
         assume_country_code: bool = False,
         max_age: timedelta | None = timedelta(days=30),
@@ -136,6 +139,7 @@ class EnrichmentOperator(Traced, BaseOperator):
         self.result_conn_id = result_conn_id
         self.ledger_conn_id = ledger_conn_id
         self.write_back = write_back
+        self.columns = columns
         self.default_region = default_region
         self.assume_country_code = assume_country_code
         self.max_age = max_age
@@ -146,7 +150,7 @@ class EnrichmentOperator(Traced, BaseOperator):
         self.max_failed = max_failed
         self.on_invalid = on_invalid
         self.shard = shard
-        self._job().check(self.kind.result_columns)
+        self._job().check(self.kind)
 
     def _job(self) -> Job:
         names = (field.name for field in fields(Job) if hasattr(self, field.name))

@@ -20,6 +20,7 @@ from airflow_provider_kaleyra.operators.runs import failing_for_good, run_of
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_kaleyra.enrichment.kinds import Kind
     from airflow_provider_kaleyra.enrichment.run import Enrichment
     from airflow_provider_kaleyra.enrichment.waiting import Waiting
 
@@ -102,6 +103,7 @@ class WaitingOperator(EnrichmentOperator):
                 sql_conn_id=self._job().output_conn_id if table else None,
                 result_table=self.result_table,
                 run_id=run_of(context).id if table else None,
+                columns=self.columns,
             ),
             method_name="execute_complete",
         )
@@ -113,12 +115,13 @@ class WaitingOperator(EnrichmentOperator):
         from airflow_provider_kaleyra.enrichment.waiting import PendingList, Question, Waiting
         from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 
+        kind = self.kind.only(self.columns)
         pending: Any
         if self.result_table is not None:
-            pending = PendingTable(self._engine(), self.result_table, run_of(context).id)
+            pending = PendingTable(self._engine(), self.result_table, run_of(context).id, kind)
         else:
             questions = [Question(row["lookup_id"], row["phone_number"]) for row in _pending(ending)]
-            file = partial(file_in_ledger, self._engine()) if self.ledger_conn_id else None
+            file = partial(file_in_ledger, self._engine(), kind) if self.ledger_conn_id else None
             pending = PendingList(questions, file)
         client = KaleyraHook(self.kaleyra_conn_id).get_conn()
         self._waiting = Waiting(client, pending, self.max_workers)
@@ -129,7 +132,7 @@ class WaitingOperator(EnrichmentOperator):
             late = str(error)
         ending = ending.after(client.requests_sent)
         if isinstance(pending, PendingList):
-            ending = _with(ending, pending.found)
+            ending = _with(ending, pending.found, kind)
         return self._end(context, ending, late)
 
     def _end(self, context: Context, ending: Ending, late: str | None) -> Any:
@@ -155,12 +158,12 @@ class WaitingOperator(EnrichmentOperator):
             self._waiting.stop()
 
 
-def _with(ending: Ending, found: Mapping[str, Any]) -> Ending:
+def _with(ending: Ending, found: Mapping[str, Any], kind: Kind) -> Ending:
     """Add the outcomes of ids and their price."""
     from airflow_provider_kaleyra.enrichment.waiting import completed
 
     price = sum((lookup.price or Decimal(0) for lookup in found.values()), Decimal(0))
-    outcomes = [completed(row, found.get(row.get("lookup_id", ""))) for row in ending.outcomes]
+    outcomes = [completed(row, found.get(row.get("lookup_id", "")), kind) for row in ending.outcomes]
     return replace(ending.after(0, price), outcomes=outcomes)
 
 

@@ -17,6 +17,8 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_kaleyra.enrichment.job import check_columns
+from airflow_provider_kaleyra.enrichment.kinds import NUMBER
 from airflow_provider_kaleyra.errors import ConfigurationError, KaleyraError, SetupError, StillPendingError
 from airflow_provider_kaleyra.operators.numbers import Concealed, conceal, revealed
 from airflow_provider_kaleyra.operators.runs import failing_for_good
@@ -39,6 +41,8 @@ class LookupDetailsSensor(BaseSensorOperator):
     :param sql_conn_id: Airflow connection of the table's database.
     :param result_table: a table that ``NumberLookupOperator`` has filed in: every pending row of it is waited
         for. The return value counts its rows by status.
+    :param columns: the answer's columns to file, or without a table to return, as in the operator that has
+        submitted the lookups. By default all; what a table has no column for is left out anyway.
     :param kaleyra_conn_id: Airflow connection of type ``kaleyra``.
     :param deferrable: wait in the triggerer, without a worker; by default as Airflow's configuration says.
     :param max_workers: requests in flight.
@@ -61,6 +65,7 @@ class LookupDetailsSensor(BaseSensorOperator):
         lookup_id: Any = None,
         sql_conn_id: str | None = None,
         result_table: str | None = None,
+        columns: Sequence[str] | None = None,
         kaleyra_conn_id: str = "kaleyra_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         max_workers: int = 8,
@@ -77,6 +82,7 @@ class LookupDetailsSensor(BaseSensorOperator):
         self.lookup_id = lookup_id
         self.sql_conn_id = sql_conn_id
         self.result_table = result_table
+        self.columns = columns
         self.kaleyra_conn_id = kaleyra_conn_id
         self.deferrable = deferrable
         self.max_workers = max_workers
@@ -86,6 +92,7 @@ class LookupDetailsSensor(BaseSensorOperator):
             raise ConfigurationError("result_table goes with sql_conn_id, the connection of its database")
         if isinstance(max_workers, bool) or not isinstance(max_workers, int) or not 1 <= max_workers <= 256:
             raise ConfigurationError(f"max_workers must be 1 to 256, not {max_workers!r}")
+        check_columns(columns, NUMBER)
 
     def execute(self, context: Context) -> Any:
         """Wait, here or in the triggerer; give the details, or with a table the counts."""
@@ -159,6 +166,7 @@ class LookupDetailsSensor(BaseSensorOperator):
                 lookup_ids=None if self.result_table else [one.lookup_id for one in self._questions()],
                 sql_conn_id=self.sql_conn_id,
                 result_table=self.result_table,
+                columns=self.columns,
             ),
             method_name="execute_complete",
         )
@@ -180,7 +188,8 @@ class LookupDetailsSensor(BaseSensorOperator):
                 from airflow_provider_kaleyra.enrichment.database import engine_of
                 from airflow_provider_kaleyra.enrichment.pending import PendingTable
 
-                self._pending = PendingTable(engine_of(str(self.sql_conn_id)), self.result_table)
+                engine = engine_of(str(self.sql_conn_id))
+                self._pending = PendingTable(engine, self.result_table, kind=NUMBER.only(self.columns))
             client = KaleyraHook(self.kaleyra_conn_id).get_conn()
             self._waiting = Waiting(client, self._pending, self.max_workers)
         return self._waiting
@@ -195,7 +204,8 @@ class LookupDetailsSensor(BaseSensorOperator):
             return {"result_table": self.result_table, **self._pending.counts()}
         from airflow_provider_kaleyra.enrichment.waiting import details_of
 
-        found = [details_of(self._pending.found[one.lookup_id]) for one in self._questions()]
+        kind = NUMBER.only(self.columns)
+        found = [details_of(self._pending.found[one.lookup_id], kind) for one in self._questions()]
         return found[0] if found and is_single(revealed(self.lookup_id)) else found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ class LookupDetailsTrigger(BaseTrigger):
     :param sql_conn_id: Airflow connection of the table's database.
     :param result_table: table whose pending rows are asked about.
     :param run_id: only the rows of this run.
+    :param columns: the answer's columns to file; by default all that the table has.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class LookupDetailsTrigger(BaseTrigger):
         sql_conn_id: str | None = None,
         result_table: str | None = None,
         run_id: str | None = None,
+        columns: Collection[str] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.kaleyra_conn_id = kaleyra_conn_id
@@ -60,6 +62,7 @@ class LookupDetailsTrigger(BaseTrigger):
         self.sql_conn_id = sql_conn_id
         self.result_table = result_table
         self.run_id = run_id
+        self.columns = None if columns is None else sorted(columns)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Give Airflow what it starts the trigger again from: names of connections and plain values."""
@@ -73,6 +76,7 @@ class LookupDetailsTrigger(BaseTrigger):
             "sql_conn_id",
             "result_table",
             "run_id",
+            "columns",
         )
         path = f"{LookupDetailsTrigger.__module__}.{LookupDetailsTrigger.__name__}"
         return path, {name: getattr(self, name) for name in names}
@@ -114,10 +118,11 @@ class LookupDetailsTrigger(BaseTrigger):
             pending = PendingList(Question(lookup_id) for lookup_id in self.lookup_ids or ())
         else:
             from airflow_provider_kaleyra.enrichment.database import engine_of
+            from airflow_provider_kaleyra.enrichment.kinds import NUMBER
             from airflow_provider_kaleyra.enrichment.pending import PendingTable
 
             engine = engine_of(str(self.sql_conn_id), database)
-            pending = PendingTable(engine, self.result_table, self.run_id)
+            pending = PendingTable(engine, self.result_table, self.run_id, NUMBER.only(self.columns))
         return Waiting(KaleyraHook.client_of(kaleyra), pending, self.max_workers)
 
     def _event(self, status: str, waiting: Waiting | None, error: Exception | None = None) -> dict[str, Any]:
