@@ -1,4 +1,4 @@
-"""What a result table and its ledger hold, counted by the database. No number leaves it whole."""
+"""What result tables and ledgers hold, counted by the database. No number leaves it whole."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Boolean, Text, case, column, func, inspect, select, table
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.sql import ColumnElement, TableClause
+from sqlalchemy.sql import ColumnElement, Select, TableClause
 
 from airflow_provider_kaleyra.enrichment.kinds import OUTCOME_COLUMNS, Kind
 from airflow_provider_kaleyra.enrichment.tables import Money, reading, split_name
@@ -17,6 +17,7 @@ from airflow_provider_kaleyra.errors import ConfigurationError
 
 MOST_GROUPS = 1000
 MOST_DAYS = 30
+GROUPED_BY = ("run", "day", "status")
 
 FLAGS = {"rcs": "rcs_enabled", "number": "is_ported"}
 """The yes, no or unknown of each API that the report counts,"""
@@ -47,6 +48,15 @@ class Day(NamedTuple):
 
     day: str
     lookups: int
+    spent: Decimal
+
+
+class Total(NamedTuple):
+    """Numbers that a ledger has of one run, day or status, and what they have come to in all."""
+
+    label: str | None
+    numbers: int
+    purchases: int
     spent: Decimal
 
 
@@ -106,10 +116,9 @@ def books(engine: Engine, kind: Kind, schema: str | None, run_id: str) -> Books 
     :param run_id: whose rows to count apart.
     :raises FilingError: if the database refuses.
     """
-    there = _columns(engine, kind.ledger, schema)
-    if not {"phone_number", "purchases", "spent", *OUTCOME_COLUMNS} <= there:
+    ledger = _ledger(engine, kind, schema)
+    if ledger is None:
         return None
-    ledger = _described(kind.ledger, schema, kind, there)
     totals = select(
         func.count(),
         func.coalesce(func.sum(ledger.c.purchases), 0),
@@ -118,9 +127,8 @@ def books(engine: Engine, kind: Kind, schema: str | None, run_id: str) -> Books 
     ).select_from(ledger)
     day = _day(ledger.c.asked_at, engine.dialect.name)
     days = (
-        select(day, func.sum(ledger.c.purchases), func.sum(ledger.c.spent))
+        _totals(ledger, day)
         .where(ledger.c.purchases > 0, ledger.c.asked_at.is_not(None))
-        .group_by(day)
         .order_by(day.desc())
         .limit(MOST_DAYS)
     )
@@ -129,7 +137,7 @@ def books(engine: Engine, kind: Kind, schema: str | None, run_id: str) -> Books 
         return Books(
             outcomes=_outcomes(connection, ledger, run_id),
             days=[
-                Day(str(row[0]), int(row[1]), _amount(row[2]))
+                Day(str(row[0]), int(row[2]), _amount(row[3]))
                 for row in reversed(connection.execute(days).all())
             ],
             numbers=numbers,
@@ -137,6 +145,38 @@ def books(engine: Engine, kind: Kind, schema: str | None, run_id: str) -> Books 
             spent=_amount(spent),
             bought_again=int(bought_again or 0),
         )
+
+
+def totals(engine: Engine, kind: Kind, schema: str | None, by: str) -> list[Total]:
+    """Add up a ledger by one of ``GROUPED_BY``: by what its numbers have of their last question.
+
+    :raises ConfigurationError: if there is no such ledger.
+    :raises FilingError: if the database refuses.
+    """
+    ledger = _ledger(engine, kind, schema)
+    if ledger is None:
+        where = f"schema {schema} of this database" if schema else "this database"
+        raise ConfigurationError(f"There is no {kind.ledger} in {where}")
+    groups = {
+        "run": ledger.c.run_id,
+        "day": _day(ledger.c.asked_at, engine.dialect.name),
+        "status": ledger.c.status,
+    }
+    with reading(engine) as connection:
+        rows = connection.execute(_totals(ledger, groups[by]).order_by(groups[by])).all()
+    return [Total(row[0], int(row[1]), int(row[2]), _amount(row[3])) for row in rows]
+
+
+def _totals(ledger: TableClause, group: ColumnElement[Any]) -> Select[Any]:
+    purchases, spent = func.sum(ledger.c.purchases), func.sum(ledger.c.spent)
+    return select(group, func.count(), purchases, spent).group_by(group)
+
+
+def _ledger(engine: Engine, kind: Kind, schema: str | None) -> TableClause | None:
+    there = _columns(engine, kind.ledger, schema)
+    if not {"phone_number", "purchases", "spent", *OUTCOME_COLUMNS} <= there:
+        return None
+    return _described(kind.ledger, schema, kind, there)
 
 
 def _columns(engine: Engine, name: str, schema: str | None) -> set[str]:
