@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 import inspect
+import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_kaleyra import errors
 from airflow_provider_kaleyra.api.config import EXTRAS
+from airflow_provider_kaleyra.cli import main as kaleyra_ledger
 from airflow_provider_kaleyra.enrichment.kinds import NUMBER, RCS, Kind
 from airflow_provider_kaleyra.enrichment.summary import Summary
 from airflow_provider_kaleyra.enrichment.tables import ledger_table, result_table
@@ -166,6 +169,34 @@ def test_the_ways_to_write_a_connection_mean_the_same(monkeypatch: pytest.Monkey
     assert (configs[0].number_url, configs[0].requests_per_second) == ("https://api.in.kaleyra.io", 10)
 
 
+@pytest.mark.parametrize("name", ["totals", "release", "file", "erase"])
+def test_every_option_of_a_command_is_explained_and_no_other(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        kaleyra_ledger([name, "--help"])
+    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
+    assert named(section("ledger", name)) == options
+
+
+def test_every_command_is_explained_and_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        kaleyra_ledger(["--help"])
+    commands = re.findall(r"^    ([a-z]+)  ", capsys.readouterr().out, re.MULTILINE)
+    (table, *_) = page("ledger").split("## ")
+    assert named(table) == set(commands)
+
+
+def test_what_the_page_keeps_is_all_but_roaming() -> None:
+    (block,) = blocks(section("privacy", "Roaming"), "python")
+    made = ast.parse(block).body[-1]
+    assert isinstance(made, ast.Expr)
+    columns = eval(compile(ast.Expression(made.value), "page", "eval"), {"NumberLookupOperator": dict})[
+        "columns"
+    ]
+    assert NUMBER.only(columns).left_out == {"roaming_mcc", "roaming_mnc", "roaming_operator"}
+
+
 def said_in_the_code() -> str:
     """Give all text of the package's code, a line for each literal or part of one between its values."""
     trees = (ast.parse(path.read_text()) for path in (ROOT / "airflow_provider_kaleyra").rglob("*.py"))
@@ -236,6 +267,24 @@ def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Datab
         yield database
 
 
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Run a line that begins with `kaleyra-ledger`; give what it says."""
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+
+    def call(line: str, lines: str = "") -> str:
+        name, *arguments = shlex.split(line)
+        assert name == "kaleyra-ledger"
+        capsys.readouterr()
+        monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+        assert kaleyra_ledger(arguments) == 0
+        return capsys.readouterr().out
+
+    return call
+
+
 def run_page(source: str) -> None:
     names: dict[str, Any] = {}
     # Airflow 2 reads the file that a DAG says it comes from.
@@ -249,7 +298,9 @@ def shown(value: Any) -> str:
 
 
 @pytest.mark.usefixtures("airflow_db")
-def test_the_first_page_leads_to_an_enriched_table(sandbox: Sandbox, warehouse: Database) -> None:
+def test_the_first_page_leads_to_an_enriched_table(
+    sandbox: Sandbox, warehouse: Database, command: Callable[..., str]
+) -> None:
     assert sandbox.airflow_uri.replace(str(sandbox.port), "8700") in page("start")
     (source,) = blocks(page("start"), "python")
     run_page(source)
@@ -267,6 +318,15 @@ def test_the_first_page_leads_to_an_enriched_table(sandbox: Sandbox, warehouse: 
     bought = {api: numbers.keys() - known[api].keys() for api, numbers in sandbox.account.purchases.items()}
     assert {api: len(numbers) for api, numbers in bought.items()} == {"rcs": 1, "number": 1}
 
+    # The bill, as the command tells it.
+    (bill,), (told,) = (blocks(section("ledger", "totals"), language) for language in ("sh", "text"))
+    # Without what differs: the figures, and how many days there were.
+    now, there = (
+        {re.sub(r"[^\w/ ]|\d.*| {2,}.*", "", line) for line in text.splitlines()}
+        for text in (command(bill), told)
+    )
+    assert now == there
+
     # Privacy: roaming is cleared, and a number is erased, in every table.
     (clear,) = blocks(section("privacy", "Roaming"), "sql")
     tables = ("contacts_rcs", "contacts_numbers", "kaleyra_rcs_ledger", "kaleyra_number_ledger")
@@ -277,10 +337,12 @@ def test_the_first_page_leads_to_an_enriched_table(sandbox: Sandbox, warehouse: 
     for table in ("contacts_numbers", "kaleyra_number_ledger"):
         left = warehouse.rows(f"SELECT roaming_mcc, roaming_mnc, roaming_operator FROM {table}")
         assert {cell for row in left for cell in row.values()} == {None}
-    erase = "".join(blocks(section("privacy", "Erase a number"), "sql"))
+    erase, by_text = blocks(section("privacy", "Erase a number"), "sh")
+    assert blocks(section("ledger", "erase"), "sh") == [erase]
     assert all("0134" in str(warehouse.rows(f"SELECT * FROM {table}")) for table in tables)
-    for statement in filter(str.strip, erase.split(";")):
-        warehouse.execute(statement)
+    assert [command(erase, "+12025550134\n")] == blocks(section("privacy", "Erase a number"), "text")
+    command(by_text, "n/a\n")
+    assert warehouse.rows("SELECT * FROM contacts_numbers WHERE raw_number = 'n/a'") == []
     assert not any("0134" in str(warehouse.rows(f"SELECT * FROM {table}")) for table in tables)
 
 
