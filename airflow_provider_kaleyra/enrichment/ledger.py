@@ -200,8 +200,8 @@ class Ledger:
         """Mark numbers as asked for by this run, those that nobody answered or claimed meanwhile."""
         now = clock(connection)
         ledger = self.table.c
-        # In one order everywhere, so that two tasks that want the same numbers hardly ever lock each other out;
-        # if they do, because one settles what the other wants, the database makes one of them try again.
+        # In one order everywhere, so that two tasks that want the same numbers seldom lock each other out. If
+        # they do, as one settles what the other wants, the database makes one of them try again.
         wanted = sorted(numbers)
         before = {
             row.phone_number: dict(row._mapping)
