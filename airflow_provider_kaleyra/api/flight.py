@@ -86,8 +86,8 @@ def keep_what_is_loaded() -> None:
 def fly(ask: Callable[[Batch], Result], batches: Iterable[Batch], max_workers: int) -> Iterator[Result]:
     """Ask batches, ``max_workers`` at a time, and yield the results as they come."""
     keep_what_is_loaded()
-    # A few more than are asked at a time, so that no worker waits for the thread that consumes the results.
-    most = max_workers + max(1, max_workers // 4)
+    # A few batches more are ready, so that many workers do not wait for who consumes the results.
+    most = max_workers + max_workers // 4
     with Flight(ask, max_workers) as flight:
         for batch in batches:
             flight.submit(batch)
