@@ -16,7 +16,13 @@ from airflow_provider_kaleyra.enrichment.ledger import Ledger, Memory, Run
 from airflow_provider_kaleyra.enrichment.plan import Reading
 from airflow_provider_kaleyra.enrichment.rescue import Rescue
 from airflow_provider_kaleyra.enrichment.results import ListOutput, TableOutput, WriteBack
-from airflow_provider_kaleyra.enrichment.run import Enrichment, Service, Settings, refuse_invalid
+from airflow_provider_kaleyra.enrichment.run import (
+    Enrichment,
+    Service,
+    Settings,
+    refuse_invalid,
+    refuse_too_many,
+)
 from airflow_provider_kaleyra.enrichment.source import ListSource, QuerySource, Source, TableSource, cells
 from airflow_provider_kaleyra.enrichment.summary import Summary
 from airflow_provider_kaleyra.enrichment.tables import split_name
@@ -54,7 +60,6 @@ def assemble(
         max_workers=job.max_workers,
         max_lookups=job.max_lookups,
         max_price=job.max_price,
-        max_inputs=None if job.result_table else MOST_IN_XCOM,
         ending=since is not None,
     )
     result_conn_id = job.output_conn_id
@@ -69,6 +74,8 @@ def assemble(
         source = QuerySource(sql_engine, job.sql, job.parameters, job.number_column)
     else:
         source = ListSource(cells(job.numbers, job.number_column))
+    if not job.result_table:
+        refuse_too_many(source, settings, MOST_IN_XCOM)
     if job.on_invalid == "fail":
         refuse_invalid(source, settings)
 

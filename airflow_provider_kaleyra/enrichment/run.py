@@ -65,7 +65,6 @@ class Settings:
     max_workers: int = 8
     max_lookups: int | None = None
     max_price: Decimal | None = None
-    max_inputs: int | None = None
     ending: bool = False
     """Whether nothing is asked any more: what was submitted is brought to its end."""
 
@@ -208,10 +207,7 @@ class Enrichment:
             self._turn(flight, self._landed(flight, timeout=None), [])
 
     def _to_ask(self) -> Iterator[str]:
-        """Read the source; file what needs no question, and yield the numbers that do.
-
-        :raises ConfigurationError: if there are more inputs than the output can hold.
-        """
+        """Read the source; file what needs no question, and yield the numbers that do."""
         for chunk in self.source.chunks(CHUNK):
             inputs = chunk
             if shard := self.settings.shard:
@@ -219,11 +215,6 @@ class Enrichment:
             numbers, invalid = by_number(inputs, self.settings.reading)
             self.summary.inputs += len(inputs)
             self.summary.distinct += self._scratch.count(numbers)
-            if self.summary.inputs > (self.settings.max_inputs or self.summary.inputs):
-                raise ConfigurationError(
-                    f"More than {self.settings.max_inputs:,} numbers are too many for an XCom: name a "
-                    "result_table. Nothing was bought"
-                )
             new = [number for number in numbers if number not in self._waiting]
             for number, found in numbers.items():
                 self._waiting.setdefault(number, []).extend(found)
@@ -376,6 +367,21 @@ class Enrichment:
 
     def _count(self, outcomes: Iterable[Pair], bucket: str | None = None) -> None:
         self.summary.buckets.update(bucket or str(outcome["status"]) for _, outcome in outcomes)
+
+
+def refuse_too_many(source: Source, settings: Settings, most: int) -> None:
+    """Read the source until it has more inputs than its output can hold, before anything is bought.
+
+    :raises ConfigurationError: if it has.
+    """
+    inputs = 0
+    for chunk in source.chunks(CHUNK):
+        inputs += sum(in_shard(item.raw, settings.shard) for item in chunk)
+        if inputs > most:
+            raise ConfigurationError(
+                f"More than {most:,} numbers are too many for an XCom: name a result_table. "
+                "Nothing was bought"
+            )
 
 
 def refuse_invalid(source: Source, settings: Settings) -> None:

@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import task
 from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator
 from airflow_provider_kaleyra.operators.rcs import RcsCapabilityOperator
 from airflow_provider_kaleyra.sandbox import Sandbox
-from tests.support.airflow_runs import run, run_task
+from tests.support.airflow_runs import Said, run, run_task
 from tests.support.databases import Database
 from tests.support.numbers import numbers, spelled
 
@@ -242,16 +242,23 @@ def test_an_upstream_that_returned_nothing_is_named(sandbox: Sandbox) -> None:
     assert run(tasks)["rcs"].state == "failed"
 
 
-def test_more_numbers_than_an_xcom_holds_are_refused_before_anything_is_bought(
-    sandbox: Sandbox, database: Database
-) -> None:
-    database.contacts([f"+1202{n:07d}" for n in range(10_001)])
+TOO_MANY = {
+    "numbers": {"numbers": numbers(10_001, assigned=None)},
+    "table": {"sql_conn_id": "warehouse", "source_table": "contacts", "number_column": "phone"},
+    "query": {"sql_conn_id": "warehouse", "sql": "SELECT phone FROM contacts"},
+}
 
-    ran = run_task(
-        RcsCapabilityOperator, sql_conn_id="warehouse", source_table="contacts", number_column="phone"
-    )
+
+@pytest.mark.parametrize("given", TOO_MANY)
+def test_more_numbers_than_an_xcom_holds_are_refused_before_anything_is_bought(
+    given: str, sandbox: Sandbox, sqlite_database: Database, said: Said
+) -> None:
+    sqlite_database.contacts(numbers(10_001, assigned=None))
+
+    ran = run_task(RcsCapabilityOperator, **TOO_MANY[given])
 
     assert ran.state == "failed"
+    assert "More than 10,000 numbers are too many for an XCom" in said()
     assert not sandbox.account.requests
 
 
