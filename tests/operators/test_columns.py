@@ -186,7 +186,7 @@ def test_a_run_again_reads_nothing(sandbox: Sandbox, database: Database) -> None
 
 
 def test_outcomes_in_an_xcom_have_no_such_keys(sandbox: Sandbox) -> None:
-    dag_id = f"dag_{uuid4().hex[:8]}"
+    dag_id = f"dag_{uuid4().hex[:6]}"
 
     ran = run(lambda: NumberLookupOperator(task_id="task", numbers=ROAMING, columns=KEPT), dag_id)["task"]
 
@@ -200,7 +200,7 @@ def test_what_a_failed_try_keeps_for_the_next_holds_none_of_it(sandbox: Sandbox)
     sandbox.fault("missing", number=ROAMING[0])
 
     def left_by(columns: Any) -> str:
-        dag_id = f"dag_{uuid4().hex[:8]}"
+        dag_id = f"dag_{uuid4().hex[:6]}"
         parameters: dict[str, Any] = {"numbers": ROAMING, "batch_size": 1, "max_failed": 0}
         ran = run(lambda: NumberLookupOperator(task_id="task", **parameters, columns=columns), dag_id)["task"]
         assert ran.state == "failed"
@@ -238,7 +238,7 @@ def test_while_lookups_are_waited_for_none_of_it_is_kept(
     sandbox: Sandbox, database: Database, deferrable: bool
 ) -> None:
     database.contacts(ROAMING)
-    dag_id = f"dag_{uuid4().hex[:8]}"
+    dag_id = f"dag_{uuid4().hex[:6]}"
     parameters = {**FROM_CONTACTS, **WAIT, "deferrable": deferrable, "columns": KEPT}
 
     ran = run(lambda: NumberLookupOperator(task_id="task", **parameters), dag_id)["task"]
@@ -254,7 +254,7 @@ def test_while_lookups_are_waited_for_none_of_it_is_kept(
 def test_while_lookups_without_a_table_are_waited_for_none_of_it_is_kept(
     sandbox: Sandbox, database: Database, deferrable: bool
 ) -> None:
-    dag_id = f"dag_{uuid4().hex[:8]}"
+    dag_id = f"dag_{uuid4().hex[:6]}"
     parameters = {**WAIT, "ledger_conn_id": "warehouse", "deferrable": deferrable, "columns": KEPT}
 
     ran = run(lambda: NumberLookupOperator(task_id="task", numbers=ROAMING, **parameters), dag_id)["task"]

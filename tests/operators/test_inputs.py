@@ -188,7 +188,7 @@ def test_a_view_without_a_key_is_read_too(
 def test_names_that_need_quotes_and_schemas_are_the_databases_business(
     sandbox: Sandbox, database: Database
 ) -> None:
-    schema = "main" if database.name == "sqlite" else f"sales_{uuid4().hex[:8]}"
+    schema = "main" if database.name == "sqlite" else f"sales_{uuid4().hex[:6]}"
     if schema != "main":
         database.execute(f"CREATE SCHEMA {schema}")
     database.execute(f'CREATE TABLE {schema}."Order" (id INTEGER PRIMARY KEY, "Phone Number" TEXT)')

@@ -310,7 +310,7 @@ def test_totals_are_told_by_run_day_and_status(
     sandbox: Sandbox, database: Database, command: Command
 ) -> None:
     sandbox.fault("missing", number=THREE)
-    dag_id = f"dag_{uuid4().hex[:8]}"
+    dag_id = f"dag_{uuid4().hex[:6]}"
     database.contacts([ONE, TWO, THREE])
     parameters = {**FROM_CONTACTS, "max_failed": 1, "batch_size": 1}
     run(lambda: NumberLookupOperator(task_id="first", **parameters), dag_id)

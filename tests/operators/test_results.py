@@ -265,7 +265,7 @@ def test_a_database_without_the_right_to_create_tables_gets_the_ddl_to_hand_on(
     if database.name == "sqlite":
         pytest.skip("SQLite knows no rights")
     login = "LOGIN" if database.name == "postgres" else ""
-    clerk = f"clerk_{uuid4().hex[:8]}"
+    clerk = f"clerk_{uuid4().hex[:6]}"
     database.contacts([ONE])
     database.execute(f"CREATE {'ROLE' if login else 'USER'} {clerk} {login}")
     database.execute(f"GRANT SELECT ON contacts TO {clerk}")
