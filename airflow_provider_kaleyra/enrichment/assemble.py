@@ -14,15 +14,10 @@ from airflow_provider_kaleyra.enrichment.job import Job
 from airflow_provider_kaleyra.enrichment.kinds import Kind
 from airflow_provider_kaleyra.enrichment.ledger import Ledger, Memory, Run
 from airflow_provider_kaleyra.enrichment.plan import Reading
+from airflow_provider_kaleyra.enrichment.refusals import refuse_invalid, refuse_too_many
 from airflow_provider_kaleyra.enrichment.rescue import Rescue
 from airflow_provider_kaleyra.enrichment.results import ListOutput, TableOutput, WriteBack
-from airflow_provider_kaleyra.enrichment.run import (
-    Enrichment,
-    Service,
-    Settings,
-    refuse_invalid,
-    refuse_too_many,
-)
+from airflow_provider_kaleyra.enrichment.run import Enrichment, Service, Settings
 from airflow_provider_kaleyra.enrichment.source import ListSource, QuerySource, Source, TableSource, cells
 from airflow_provider_kaleyra.enrichment.summary import Summary
 from airflow_provider_kaleyra.enrichment.tables import split_name
@@ -75,9 +70,9 @@ def assemble(
     else:
         source = ListSource(cells(job.numbers, job.number_column))
     if not job.result_table:
-        refuse_too_many(source, settings, MOST_IN_XCOM)
+        refuse_too_many(source, settings.shard, MOST_IN_XCOM)
     if job.on_invalid == "fail":
-        refuse_invalid(source, settings)
+        refuse_invalid(source, settings.shard, settings.reading)
 
     output: ListOutput | TableOutput
     if job.result_table is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ from airflow_provider_kaleyra.enrichment.results import Output
 from airflow_provider_kaleyra.enrichment.scratch import Scratch
 from airflow_provider_kaleyra.enrichment.source import CHUNK, Source
 from airflow_provider_kaleyra.enrichment.summary import Summary
-from airflow_provider_kaleyra.errors import ConfigurationError, FilingError, NothingSentError, StoppedError
+from airflow_provider_kaleyra.errors import FilingError, NothingSentError, StoppedError
 
 log = logging.getLogger(__name__)
 
@@ -367,38 +367,6 @@ class Enrichment:
 
     def _count(self, outcomes: Iterable[Pair], bucket: str | None = None) -> None:
         self.summary.buckets.update(bucket or str(outcome["status"]) for _, outcome in outcomes)
-
-
-def refuse_too_many(source: Source, settings: Settings, most: int) -> None:
-    """Read the source until it has more inputs than its output can hold, before anything is bought.
-
-    :raises ConfigurationError: if it has.
-    """
-    inputs = 0
-    for chunk in source.chunks(CHUNK):
-        inputs += sum(in_shard(item.raw, settings.shard) for item in chunk)
-        if inputs > most:
-            raise ConfigurationError(
-                f"More than {most:,} numbers are too many for an XCom: name a result_table. "
-                "Nothing was bought"
-            )
-
-
-def refuse_invalid(source: Source, settings: Settings) -> None:
-    """Read the whole source and refuse it if a number in it is none, before anything is bought.
-
-    :raises ConfigurationError: with the count for each reason.
-    """
-    reasons: Counter[str] = Counter()
-    for chunk in source.chunks(CHUNK):
-        inputs = [item for item in chunk if in_shard(item.raw, settings.shard)]
-        reasons.update(reason for _, reason in by_number(inputs, settings.reading)[1])
-    if reasons:
-        counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
-        raise ConfigurationError(
-            f'on_invalid="fail": {reasons.total():,} inputs are no phone numbers ({counts}). '
-            "Nothing was bought"
-        )
 
 
 def _invalid(reason: str, run_id: str) -> dict[str, Any]:
