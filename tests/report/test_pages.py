@@ -220,16 +220,11 @@ def test_a_task_without_a_table_has_a_report_of_its_summary(
 def forge(url: str, value: dict[str, Any]) -> None:
     """Put something else where the task has left its place."""
     from airflow.models.xcom import XComModel
-    from airflow.utils.session import create_session
-    from sqlalchemy import update
 
     query = parse_qs(urlsplit(url).query)
-    with create_session() as session:
-        session.execute(
-            update(XComModel)
-            .where(XComModel.key == "kaleyra_report", XComModel.dag_id == query["dag_id"][0])
-            .values(value=value)
-        )
+    XComModel.set(
+        "kaleyra_report", value, **{name: query[name][0] for name in ("dag_id", "task_id", "run_id")}
+    )
 
 
 @pytest.mark.parametrize(
