@@ -99,7 +99,8 @@ class KaleyraClient:
         left_out = MissingFromAnswerError("Kaleyra's answer does not mention this number")
         for number in missing:
             # What is a number may have been billed in the bulk, whatever became of the second question.
-            if number not in singly:
+            again = singly.get(number)
+            if again is None or (again.status == "failed" and not again.may_have_cost):
                 (singly[number],) = _failed(DeviceLookup, [number], left_out).lookups
             elif singly[number].status != "invalid":
                 singly[number] = replace(singly[number], bought_before=1)

@@ -17,7 +17,8 @@ from airflow_provider_kaleyra.enrichment.plan import Reading
 from airflow_provider_kaleyra.enrichment.refusals import refuse_invalid, refuse_too_many
 from airflow_provider_kaleyra.enrichment.rescue import Rescue
 from airflow_provider_kaleyra.enrichment.results import ListOutput, TableOutput, WriteBack
-from airflow_provider_kaleyra.enrichment.run import Enrichment, Service, Settings
+from airflow_provider_kaleyra.enrichment.run import Enrichment
+from airflow_provider_kaleyra.enrichment.settings import Service, Settings
 from airflow_provider_kaleyra.enrichment.source import ListSource, QuerySource, Source, TableSource, cells
 from airflow_provider_kaleyra.enrichment.summary import Summary
 from airflow_provider_kaleyra.enrichment.tables import split_name
@@ -101,6 +102,7 @@ def assemble(
             if can_compare(source.table, source.number, fresh):
                 source.skip(fresh)
         rescue = Rescue(kind, run, result_conn_id, job.result_table, rescue_folder())
+        rescue.file()
     return Enrichment(
         kind=kind,
         run=run,

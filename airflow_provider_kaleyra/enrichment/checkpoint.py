@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Protocol
 
 from airflow_provider_kaleyra.enrichment.kinds import ANSWERED
@@ -80,12 +81,18 @@ class Checkpoints:
         now, started = datetime.now(UTC), time.monotonic()
         return [Claimed(number, None, now, started) for number in numbers]
 
+    def bought(self, connection: None) -> tuple[int, int, Decimal]:  # noqa: ARG002
+        """Count the numbers that earlier tries have bought; those that are answered; and what they cost."""
+        rows = [row for row in self._answers.values() if row["status"] in KEPT]
+        answered = sum(row["status"] in ANSWERED for row in rows)
+        return len(rows), answered, sum((Decimal(row.get("price") or 0) for row in rows), Decimal(0))
+
     def doubt(self, connection: None, numbers: Collection[str]) -> None:
         """Remember nothing: only answers are kept."""
 
     def settle(self, connection: None, settled: Sequence[Settled]) -> None:  # noqa: ARG002
         """Remember outcomes, and keep answers and ids."""
-        self.remember(item.outcome for item in settled)
+        self.remember({**item.outcome, "price": format(item.price, "f")} for item in settled)
 
     def recall(self, outcomes: Iterable[Mapping[str, Any]]) -> None:
         """Take note of outcomes that are kept elsewhere."""

@@ -77,6 +77,7 @@ class Filing:
             if self.rescue is None or not settled:
                 raise
             self.rescue.keep(settled, inputs)
+            self._settle_ledger(settled, unsent)
             kept = FilingError(
                 f"{error}. Paid answers are kept in {self.rescue.path}: when the database is back, "
                 f"file them with: kaleyra-ledger file {self.rescue.path}"
@@ -84,3 +85,14 @@ class Filing:
             log.error("%s", kept)
             return kept
         return None
+
+    def _settle_ledger(self, settled: Sequence[Settled], unsent: Sequence[Claimed]) -> None:
+        """File in the ledger alone, so that what only the results' table refuses is not bought again."""
+        self.ending = True
+        try:
+            self.commit(
+                lambda connection: self.memory.settle(connection, settled),
+                lambda connection: self.memory.release(connection, unsent),
+            )
+        except FilingError as error:
+            log.warning("The ledger does not take them either: %s", error)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import and_, false, or_, select, true
+from sqlalchemy import and_, case, false, func, or_, select, true
 from sqlalchemy.engine import Connection, Engine, Row
 from sqlalchemy.sql import ColumnElement
 
@@ -25,9 +25,12 @@ from airflow_provider_kaleyra.enrichment.tables import (
     writing,
 )
 from airflow_provider_kaleyra.enrichment.upsert import insert_missing, is_one_of, parts, upsert
+from airflow_provider_kaleyra.errors import MissingFromAnswerError
 
 LEASE = timedelta(hours=1)
-"""How long another run's claim is taken to be alive."""
+"""How long another run's claim is taken to be alive,"""
+PENDING_LEASE = timedelta(days=7)
+"""and how long a submitted lookup may be on its way."""
 
 _NOTHING = Decimal(0)
 
@@ -121,8 +124,13 @@ class Memory(Protocol):
         """Mark numbers as asked for, those that nobody answered or claimed meanwhile."""
         ...
 
+    def bought(self, connection: Any) -> tuple[int, int, Decimal]:
+        """Count the numbers that earlier tries of this run have, or may have, bought; those of them that are
+        answered; and what they cost."""
+        ...
+
     def doubt(self, connection: Any, numbers: Collection[str]) -> None:
-        """Mark numbers whose claim nobody will settle any more."""
+        """Mark numbers that are held: nobody will learn any more what was paid for."""
         ...
 
     def settle(self, connection: Any, settled: Sequence[Settled]) -> None:
@@ -182,7 +190,7 @@ class Ledger:
             "reusable": self._reusable(now),
             "this_try": self._this_try(),
             "held": self._held(now),
-            "pending": self.table.c.status == PENDING,
+            "pending": self._submitted(now),
             "elsewhere": self._elsewhere(now),
         }
         names = ("phone_number", *OUTCOME_COLUMNS, *self.kind.answer_types)
@@ -225,9 +233,22 @@ class Ledger:
         """Tell in SQL which rows of the ledger held an answer to reuse when this run began."""
         return and_(self._reusable(clock(connection)), self.table.c.answered_at <= self.started)
 
+    def bought(self, connection: Connection) -> tuple[int, int, Decimal]:
+        """Count the numbers that earlier tries of this run have, or may have, bought; those of them that are
+        answered; and what they cost."""
+        ledger = self.table.c
+        ours = and_(ledger.run_id == self._run.id, or_(ledger.status != "failed", self._left_out()))
+        # A number that other runs have bought too is counted at what it costs on average.
+        each = ledger.spent / case((ledger.purchases > 0, ledger.purchases), else_=1)
+        answered = func.count(case((or_(*(ledger.status == status for status in ANSWERED)), 1)))
+        counted = select(func.count(), answered, func.sum(each)).where(ours)
+        count, known, price = connection.execute(counted).one()
+        # SQLite sums up floats.
+        return count, known, round(Decimal(str(price or 0)), 10)
+
     def doubt(self, connection: Connection, numbers: Collection[str]) -> None:
-        """Put dead claims in doubt by word, where a person can find and clear them."""
-        dead = and_(self.table.c.status == REQUESTED, ~self._elsewhere(clock(connection)))
+        """Put what is held in doubt by word, where a person can find and clear it."""
+        dead = self._lost(clock(connection))
         for part in parts(list(numbers)):
             these = is_one_of(connection, self.table.c.phone_number, part)
             connection.execute(self.table.update().where(these, dead).values(status="in_doubt"))
@@ -246,34 +267,50 @@ class Ledger:
     def settle_late(self, connection: Connection, settled: Sequence[Settled]) -> list[Settled]:
         """File outcomes that were kept elsewhere; of a number asked about again since, only the price.
 
+        :param settled: in the order in which they came, several of a number too.
         :return: the outcomes that still count.
         """
-        numbers = [item.outcome["phone_number"] for item in settled]
-        columns = (self.table.c[name] for name in ("run_id", "asked_at", "spent"))
+        numbers = sorted({item.outcome["phone_number"] for item in settled})
+        columns = (self.table.c[name] for name in ("status", "run_id", "asked_at", "purchases", "spent"))
         rows = {row.phone_number: row for row in self._select(connection, numbers, *columns, lock=True)}
-        valid = []
+        spent = {number: row.spent for number, row in rows.items()}
+        valid: dict[str, Settled] = {}
         for item in settled:
-            row = rows.get(item.outcome["phone_number"])
-            claim = (item.outcome["run_id"], item.outcome["asked_at"])
-            if row is None or (row.run_id, row.asked_at) == claim:
-                valid.append(item)
-            else:
-                connection.execute(
-                    self.table.update()
-                    .where(self.table.c.phone_number == row.phone_number)
-                    .values(spent=row.spent + item.price)
-                )
-        self.settle(connection, valid)
-        return valid
+            number = item.outcome["phone_number"]
+            row = rows.get(number)
+            if row is None:
+                valid[number] = item
+                continue
+            current = (row.run_id, row.asked_at) == (item.outcome["run_id"], item.outcome["asked_at"])
+            if current:
+                valid[number] = item
+            # Where the outcome stands already, so does its price.
+            if not current or row.status != item.outcome["status"]:
+                spent[number] += item.price
+        late = [item._replace(spent=spent.get(number, item.spent)) for number, item in valid.items()]
+        self.settle(connection, late)
+        for number in spent.keys() - valid.keys():
+            these = self.table.c.phone_number == number
+            connection.execute(self.table.update().where(these).values(spent=spent[number]))
+        return late
 
     def release(self, connection: Connection, claims: Sequence[Claimed]) -> None:
         """Take back claims whose request never left: their rows become what they were."""
-        new = [claimed.phone_number for claimed in claims if claimed.before is None]
+        columns = (self.table.c[name] for name in ("status", "run_id", "asked_at"))
+        numbers = [claimed.phone_number for claimed in claims]
+        rows = {row.phone_number: row for row in self._select(connection, numbers, *columns, lock=True)}
+        still = [
+            claimed
+            for claimed in claims
+            if (row := rows.get(claimed.phone_number))
+            and (row.status, row.run_id, row.asked_at) == (REQUESTED, self._run.id, claimed.asked_at)
+        ]
+        new = [claimed.phone_number for claimed in still if claimed.before is None]
         for part in parts(new):
             these = is_one_of(connection, self.table.c.phone_number, part)
             connection.execute(self.table.delete().where(these))
-        rows = [claimed.before for claimed in claims if claimed.before is not None]
-        upsert(connection, self.table, rows, columns=_CLAIMED)
+        before = [claimed.before for claimed in still if claimed.before is not None]
+        upsert(connection, self.table, before, columns=_CLAIMED)
 
     def _select(
         self,
@@ -321,14 +358,27 @@ class Ledger:
             ledger.run_id != self._run.id,
             ledger.asked_at > now - LEASE,
         )
-        return or_(ledger.status == PENDING, claimed)
+        return or_(self._submitted(now), claimed)
+
+    def _submitted(self, now: datetime) -> ColumnElement[bool]:
+        """Submitted, and not so long ago that nobody can expect an answer."""
+        return and_(self.table.c.status == PENDING, self.table.c.asked_at > now - PENDING_LEASE)
+
+    def _left_out(self) -> ColumnElement[bool]:
+        """Asked about, and not in the answer: it may have been billed with the others."""
+        reason = self.table.c.reason == MissingFromAnswerError.lookup_reason
+        return and_(self.table.c.status == "failed", reason)
+
+    def _lost(self, now: datetime) -> ColumnElement[bool]:
+        """Perhaps paid for, and nobody will learn any more what: left out, or a claim that nobody settled."""
+        open_claim = or_(self.table.c.status == REQUESTED, self.table.c.status == PENDING)
+        return or_(self._left_out(), and_(open_claim, ~self._elsewhere(now)))
 
     def _held(self, now: datetime) -> ColumnElement[bool]:
-        """In doubt, by word or as a claim that nobody settled, where the user said to hold those."""
+        """What may have been paid for without an answer, where the user said to hold those."""
         if not self._hold:
             return false()
-        ledger = self.table.c
-        return or_(ledger.status == "in_doubt", and_(ledger.status == REQUESTED, ~self._elsewhere(now)))
+        return or_(self.table.c.status == "in_doubt", self._lost(now))
 
 
 def release_doubts(engine: Engine, kind: Kind, schema: str | None) -> int:

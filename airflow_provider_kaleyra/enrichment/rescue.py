@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -17,6 +19,8 @@ from airflow_provider_kaleyra.enrichment.plan import Input
 from airflow_provider_kaleyra.enrichment.results import TableOutput
 from airflow_provider_kaleyra.enrichment.tables import split_name
 from airflow_provider_kaleyra.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,17 @@ class Rescue:
     def path(self) -> Path:
         """The file of this run."""
         name = "".join(letter if letter.isalnum() else "-" for letter in self.run.id)
-        return self.folder / f"unfiled-{self.kind.name}-{name}.jsonl"
+        # Two runs may have the same letters.
+        key = hashlib.sha256(self.run.id.encode()).hexdigest()[:8]
+        return self.folder / f"unfiled-{self.kind.name}-{name[:150]}-{key}.jsonl"
+
+    def file(self) -> None:
+        """File what an earlier try of this run has kept, so that it is not bought again.
+
+        :raises FilingError: if the database still does not take it.
+        """
+        if self.path.exists():
+            log.info("Filed %d paid answers that an earlier try has kept in a file.", file_later(self.path))
 
     def keep(self, settled: Sequence[Settled], inputs: Sequence[Sequence[Input]]) -> None:
         """Append answers and the inputs that they are for, readable by this user alone."""
@@ -74,8 +88,7 @@ def file_later(path: Path) -> int:
     from airflow_provider_kaleyra.enrichment.database import engine_of
 
     with path.open(encoding="utf-8") as file:
-        head = json.loads(file.readline())
-        lines = [json.loads(line) for line in file]
+        head, *lines = list(_lines(file)) or [{}]
     kinds = {kind.name: kind for kind in (RCS, NUMBER)}
     if head.get("kind") not in kinds:
         raise ConfigurationError(f"{path} holds no answers of Kaleyra")
@@ -96,11 +109,22 @@ def file_later(path: Path) -> int:
     with ledger.writing() as connection:
         valid = ledger.settle_late(connection, settled)
         if output is not None:
-            raws = {line["outcome"]["phone_number"]: line["raw_numbers"] for line in lines}
+            raws: dict[str, dict[str, None]] = {}
+            for line in lines:
+                texts = raws.setdefault(line["outcome"]["phone_number"], {})
+                texts.update(dict.fromkeys(line["raw_numbers"]))
             rows = [(raw, item.outcome) for item in valid for raw in raws[item.outcome["phone_number"]]]
             output.file(connection, [(Input(0, raw), outcome) for raw, outcome in rows])
     path.unlink()
     return len(valid)
+
+
+def _lines(file: Iterable[str]) -> Iterator[dict[str, Any]]:
+    for line in file:
+        try:
+            yield json.loads(line)
+        except ValueError:
+            log.warning("A line of the file was never written to its end, and is left out.")
 
 
 def _to_json(value: Any) -> Any:

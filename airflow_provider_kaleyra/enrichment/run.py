@@ -7,24 +7,26 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from decimal import Decimal
 from functools import partial
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any
 
 from airflow_provider_kaleyra.api.batches import batches
 from airflow_provider_kaleyra.api.flight import Flight, keep_what_is_loaded
 from airflow_provider_kaleyra.api.models import Answer, Lookup
+from airflow_provider_kaleyra.enrichment.budget import Budget
 from airflow_provider_kaleyra.enrichment.filing import Filing
 from airflow_provider_kaleyra.enrichment.kinds import Kind
 from airflow_provider_kaleyra.enrichment.ledger import Claimed, Memory, Run, Settled
-from airflow_provider_kaleyra.enrichment.plan import Input, Reading, by_number, in_shard
+from airflow_provider_kaleyra.enrichment.plan import Input, by_number, in_shard
 from airflow_provider_kaleyra.enrichment.progress import Progress
 from airflow_provider_kaleyra.enrichment.rescue import Rescue
 from airflow_provider_kaleyra.enrichment.results import Output
 from airflow_provider_kaleyra.enrichment.scratch import Scratch
+from airflow_provider_kaleyra.enrichment.settings import Service, Settings
 from airflow_provider_kaleyra.enrichment.source import CHUNK, Source
 from airflow_provider_kaleyra.enrichment.summary import Summary
+from airflow_provider_kaleyra.enrichment.unsettled import Unsettled
 from airflow_provider_kaleyra.errors import FilingError, NothingSentError, StoppedError
 
 log = logging.getLogger(__name__)
@@ -35,38 +37,6 @@ UNANSWERED = ("failed", "in_doubt")
 InFlight = Flight[list[Claimed], Answer[Any]]
 Landed = list[tuple[list[Claimed], Future[Answer[Any]]]]
 Pair = tuple[Input, Mapping[str, Any]]
-
-
-class Service(Protocol):
-    """What is asked: it takes a batch of E.164 numbers and gives their outcomes."""
-
-    def ask(self, numbers: Sequence[str]) -> Answer[Any]:
-        """Ask about a batch, from any thread."""
-        ...
-
-    def stop(self) -> None:
-        """Let no request leave any more."""
-        ...
-
-    @property
-    def requests_sent(self) -> int:
-        """How many requests left so far."""
-        ...
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the user said of this run; the operators document each."""
-
-    reading: Reading = field(default_factory=Reading)
-    shard: tuple[int, int] | None = None
-    batch_size: int = 100
-    least_batch: int = 1
-    max_workers: int = 8
-    max_lookups: int | None = None
-    max_price: Decimal | None = None
-    ending: bool = False
-    """Whether nothing is asked any more: what was submitted is brought to its end."""
 
 
 @dataclass
@@ -88,15 +58,15 @@ class Enrichment:
     summary: Summary = field(default_factory=Summary)
 
     def __post_init__(self) -> None:
-        # The inputs of the numbers that are read and not settled yet, and how many of these are in flight.
-        self._waiting: dict[str, list[Input]] = {}
-        self._asking = 0
+        self._waiting = Unsettled()
+        self._budget = Budget(self.settings.max_lookups, self.settings.max_price)
+        # What is written down as asked for, and has not left yet.
+        self._leaving: deque[list[Claimed]] = deque()
+        self._accounted: set[Future[Answer[Any]]] = set()
         self._elsewhere: set[str] = set()
-        self._answered = 0
         self._held = 0
         self._stopped_by: BaseException | None = None
         self._filing = Filing(self.memory, self.output, self.rescue)
-        self._spent_up = False
         self._scratch = Scratch()
         self._progress = Progress(self.summary, self._total, lambda: self.service.requests_sent)
 
@@ -111,6 +81,9 @@ class Enrichment:
         with Flight(self._ask, self.settings.max_workers) as flight:
             try:
                 rows = self.source.rows()
+                if self._budget.limited:
+                    with self.memory.reading() as connection:
+                        self._budget.remember(*self.memory.bought(connection))
                 self._ask_all(flight)
                 if not self._stopped_by:
                     self._look_elsewhere()
@@ -138,7 +111,12 @@ class Enrichment:
         """Let nothing leave any more, and file what comes back of what has left."""
         self._filing.ending = True
         self.service.stop()
+        # Not empty where the run was ended between writing down and asking.
+        unsent = list(chain(*self._leaving))
+        self._leaving.clear()
         self._settle_all(flight)
+        if unsent:
+            self._filing.settle([], [], unsent)
         self._not_asked(list(self._waiting))
         self.summary.requests = self.service.requests_sent
         self.summary.end()
@@ -173,28 +151,49 @@ class Enrichment:
 
     def _ask_all(self, flight: InFlight) -> None:
         settings = self.settings
-        coming = batches(self._to_ask(), settings.batch_size, settings.least_batch)
+        coming = self._batches()
         ready: deque[list[str]] = deque()
         more = True
         while more or ready:
-            if settings.max_price is not None and not self._answered:
-                # Nobody knows the price of a lookup before the first batch has come back.
+            if self._budget.cautious:
                 self._settle_all(flight)
-            landed = self._landed(flight, timeout=None if flight.full else 0)
+            # Where all that may be read is in flight, the next is read when some of it has come back.
+            await_one = flight.full or (self._waiting.crowded and not ready)
+            landed = self._landed(flight, timeout=None if await_one else 0)
             room = settings.max_workers - len(flight) + len(landed) if settings.max_price is None else 1
-            while more and len(ready) < room:
+            while more and len(ready) < room and not (self._waiting.crowded and len(flight) > len(landed)):
                 more = self._read_on(coming, ready)
             self._turn(flight, landed, [ready.popleft() for _ in range(min(room, len(ready)))])
             # While all are in flight, what leaves next is read.
             while more and len(ready) < settings.max_workers and flight.full and not flight.any_landed:
+                if self._waiting.crowded:
+                    break
                 more = self._read_on(coming, ready)
         self._settle_all(flight)
+
+    def _batches(self) -> Iterator[list[str]]:
+        """Cut what is to be asked into batches; where many rows have few numbers, before there are more."""
+        portions = self._to_ask()
+        ended = False
+
+        def until_crowded() -> Iterator[str]:
+            nonlocal ended
+            for numbers in portions:
+                yield from numbers
+                if self._waiting.crowded:
+                    return
+            ended = True
+
+        while not ended:
+            yield from batches(until_crowded(), self.settings.batch_size, self.settings.least_batch)
+            # So that what is in flight is looked after, although there is nothing new to ask.
+            yield []
 
     @staticmethod
     def _read_on(coming: Iterator[list[str]], ready: deque[list[str]]) -> bool:
         """Read the next batch, and tell whether there was one."""
         batch = next(coming, None)
-        if batch is not None:
+        if batch:
             ready.append(batch)
         return batch is not None
 
@@ -206,8 +205,8 @@ class Enrichment:
         while len(flight):
             self._turn(flight, self._landed(flight, timeout=None), [])
 
-    def _to_ask(self) -> Iterator[str]:
-        """Read the source; file what needs no question, and yield the numbers that do."""
+    def _to_ask(self) -> Iterator[list[str]]:
+        """Read the source; file what needs no question, and yield the numbers of each chunk that do."""
         for chunk in self.source.chunks(CHUNK):
             inputs = chunk
             if shard := self.settings.shard:
@@ -215,15 +214,13 @@ class Enrichment:
             numbers, invalid = by_number(inputs, self.settings.reading)
             self.summary.inputs += len(inputs)
             self.summary.distinct += self._scratch.count(numbers)
-            new = [number for number in numbers if number not in self._waiting]
-            for number, found in numbers.items():
-                self._waiting.setdefault(number, []).extend(found)
+            new = self._waiting.add(numbers)
             if invalid:
                 outcomes = [(item, _invalid(reason, self.run.id)) for item, reason in invalid]
                 self._filing.commit(partial(self.output.file, outcomes=outcomes))
                 self._count(outcomes)
             self._reuse(new)
-            yield from (number for number in new if number in self._waiting and number not in self._elsewhere)
+            yield [number for number in new if number in self._waiting and number not in self._elsewhere]
             if self._stopped_by:
                 return
 
@@ -241,16 +238,17 @@ class Enrichment:
             if row.this_try:
                 self.summary.awaited += self.settings.ending
                 self.summary.unanswered += self.settings.ending and outcome["status"] in UNANSWERED
-                others += [(item, outcome) for item in self._waiting.pop(number)]
+                others += [(item, outcome) for item in self._waiting.take(number)]
             elif row.reusable:
-                reused += [(item, outcome) for item in self._waiting.pop(number)]
+                reused += [(item, outcome) for item in self._waiting.take(number)]
             elif row.pending:
                 # Adopted: whoever submitted it, its answer is for these inputs too.
                 adopted = {**outcome, "run_id": self.run.id}
-                others += [(item, adopted) for item in self._waiting.pop(number)]
+                others += [(item, adopted) for item in self._waiting.take(number)]
             elif row.held:
                 held.append(number)
-                others += [(item, {**outcome, "status": "in_doubt"}) for item in self._waiting.pop(number)]
+                self.summary.still_in_doubt += outcome["run_id"] == self.run.id
+                others += [(item, {**outcome, "status": "in_doubt"}) for item in self._waiting.take(number)]
             elif row.elsewhere:
                 self._elsewhere.add(number)
         self._held += len(held)
@@ -264,15 +262,7 @@ class Enrichment:
 
     def _affordable(self, batch: list[str]) -> list[str]:
         """Cut batches to what this run may still ask and spend; what is cut off is not asked."""
-        settings, summary = self.settings, self.summary
-        allowed = len(batch)
-        if settings.max_lookups is not None:
-            allowed = min(allowed, settings.max_lookups - summary.asked)
-        if settings.max_price is not None and self._answered:
-            expected = summary.price / self._answered * (self._asking + allowed)
-            self._spent_up = self._spent_up or summary.price + expected > settings.max_price
-        if self._spent_up or self._stopped_by:
-            allowed = 0
+        allowed = 0 if self._stopped_by else self._budget.allows(len(batch))
         self._not_asked(batch[allowed:])
         return batch[:allowed]
 
@@ -281,47 +271,61 @@ class Enrichment:
 
         One for all of them: a commit takes as long as a thousand rows.
         """
+        self._account(landed)
         settled, unsent = self._read(landed)
-        inputs = [self._waiting[item.outcome["phone_number"]] for item in settled]
+        inputs = [self._waiting.of(item.outcome["phone_number"]) for item in settled]
         wanted = self._affordable(list(chain(*leaving)))
         if not (landed or wanted):
             return
-        claims: dict[str, Claimed] = {}
 
         def claim(connection: Any) -> None:
-            claims.clear()
             if wanted:
-                claims.update((made.phone_number, made) for made in self.memory.claim(connection, wanted))
+                claims = {made.phone_number: made for made in self.memory.claim(connection, wanted)}
+                ours = ([claims[number] for number in batch if number in claims] for batch in leaving)
+                self._leaving = deque(ours)
 
         if kept := self._filing.settle(settled, inputs, unsent, claim):
             # Nothing more is asked: what comes back could not be filed either.
-            claims.clear()
+            self._leaving.clear()
             self._stop(kept)
         flight.forget(landed)
+        self._accounted.difference_update(future for _, future in landed)
         self._count_settled(settled, inputs, unsent)
-        self.summary.asked += len(claims)
-        self._asking += len(claims)
-        for batch in leaving:
-            if mine := [claims[number] for number in batch if number in claims]:
-                flight.submit(mine)
+        lost = set(wanted).difference(claim.phone_number for claim in chain(*self._leaving))
+        while self._leaving:
+            if batch := self._leaving[0]:
+                flight.submit(batch)
+                self.summary.asked += len(batch)
+                self._budget.leave(len(batch))
+            self._leaving.popleft()
         if not kept:
             # Another task was quicker with these; what it has settled already is reused.
-            lost = set(wanted).difference(claims)
             self._reuse(lost)
             self._elsewhere |= {number for number in lost if number in self._waiting}
         self._progress.report()
+
+    def _account(self, landed: Landed) -> None:
+        """Add up what batches cost, each once: a run that is ended while these are filed comes here again."""
+        for batch, future in landed:
+            if future in self._accounted:
+                continue
+            self._accounted.add(future)
+            answer = None if future.exception() else future.result()
+            self._budget.land(len(batch), answer)
+            if answer:
+                self.summary.price += answer.price or 0
+                if answer.ignored:
+                    log.warning("An answer held %d records that nobody asked for; ignored.", answer.ignored)
 
     def _read(self, landed: Landed) -> tuple[list[Settled], list[Claimed]]:
         """Tell what became of each claim of batches that came back: an outcome, or that it never left."""
         settled: list[Settled] = []
         unsent: list[Claimed] = []
         for batch, future in landed:
-            self._asking -= len(batch)
             if error := future.exception():
                 self._stopped_by = self._stopped_by or error
                 continue
             answer = future.result()
-            self.summary.price += answer.price or 0
             self._stopped_by = self._stopped_by or answer.stopped_by
             lookups: Iterable[Lookup] = answer.lookups
             if self._filing.ending:
@@ -334,24 +338,21 @@ class Enrichment:
                     settled.append(Settled.of(claim, lookup, self.kind, self.run, now))
                 else:
                     unsent.append(claim)
-            if answer.ignored:
-                log.warning("An answer held %d records that nobody asked for; ignored.", answer.ignored)
-        self._answered += len(settled)
         return settled, unsent
 
     def _count_settled(
         self, settled: Sequence[Settled], inputs: Sequence[Sequence[Input]], unsent: Sequence[Claimed]
     ) -> None:
         for item, raws in zip(settled, inputs, strict=True):
-            del self._waiting[item.outcome["phone_number"]]
             self.summary.buckets[item.outcome["status"]] += len(raws)
+            self._waiting.take(item.outcome["phone_number"])
         self._not_asked([claim.phone_number for claim in unsent])
         self.summary.asked -= len(unsent)
         self.summary.unanswered += sum(item.outcome["status"] in UNANSWERED for item in settled)
 
     def _not_asked(self, numbers: Iterable[str]) -> None:
         for number in numbers:
-            inputs = self._waiting.pop(number)
+            inputs = self._waiting.take(number)
             self.summary.buckets["not_asked"] += len(inputs)
             self.output.leave(number, inputs)
 

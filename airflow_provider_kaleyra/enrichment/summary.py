@@ -31,6 +31,8 @@ class Summary:
     """Numbers of a run that was only brought to its end."""
     unanswered: int = 0
     """Asked numbers that have no answer, in doubt or not."""
+    still_in_doubt: int = 0
+    """Numbers that earlier tries of this run left in doubt, and that it holds."""
     buckets: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.monotonic)
 
@@ -71,11 +73,12 @@ class Summary:
 
     def too_many_failed(self, max_failed: float) -> str | None:
         """Say what to do if a greater share than ``max_failed`` of the asked numbers has no answer."""
-        asked = max(self.asked, self.awaited)
-        if not asked or self.unanswered / asked <= max_failed:
+        asked = max(self.asked, self.awaited) + self.still_in_doubt
+        unanswered = self.unanswered + self.still_in_doubt
+        if not asked or unanswered / asked <= max_failed:
             return None
         return (
-            f"{self.unanswered:,} of {asked:,} asked numbers have no answer, more than max_failed="
+            f"{unanswered:,} of {asked:,} asked numbers have no answer, more than max_failed="
             f"{max_failed:g} allows. Everything that came is filed; the column reason says why the others "
             "failed, and the next try asks about them again"
         )

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from airflow_provider_kaleyra.cli import main as kaleyra_ledger
 from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator
 from airflow_provider_kaleyra.operators.rcs import RcsCapabilityOperator
 from airflow_provider_kaleyra.sandbox import Sandbox
@@ -176,6 +177,33 @@ def test_what_is_in_doubt_is_held_where_the_user_says_so(sandbox: Sandbox, datab
     assert sandbox.account.purchases["number"] == dict.fromkeys(TEN[:2], 1)
 
 
+def test_what_was_paid_for_and_left_out_of_the_answer_is_held_until_it_is_released(
+    sandbox: Sandbox, database: Database
+) -> None:
+    database.contacts(TEN)
+    sandbox.fault("missing", number=TEN[3], times=1)
+    enrich(max_failed=1)
+
+    held = enrich(in_doubt="hold")
+    assert summary(held, "asked", "in_doubt", "reused") == (0, 1, 9)
+
+    assert kaleyra_ledger(["release", "--conn-id", "warehouse", "--api", "number"]) == 0
+    assert summary(enrich(in_doubt="hold"), "asked", "ok") == (1, 1)
+
+
+def test_a_retry_that_holds_what_its_first_try_left_in_doubt_is_no_success(
+    sandbox: Sandbox, database: Database
+) -> None:
+    database.contacts(TEN)
+    sandbox.fault("empty", rate=1)
+
+    ran = enrich(in_doubt="hold", retries=1, retry_delay=timedelta(0))
+
+    assert ran.state == "failed"
+    assert summary(ran, "asked", "in_doubt") == (0, 10)
+    assert sandbox.account.purchases["number"] == dict.fromkeys(TEN, 1)
+
+
 def test_a_run_asks_about_no_more_than_max_lookups_and_the_next_begins_there(
     sandbox: Sandbox, database: Database
 ) -> None:
@@ -203,6 +231,28 @@ def test_a_run_stops_before_it_costs_more_than_max_price(sandbox: Sandbox, datab
     assert ran.summary is not None
     assert Decimal(ran.summary["price"]) == sandbox.account.charged == Decimal("0.02")
     assert summary(ran, "ok", "not_asked") == (4, 6)
+
+
+def test_a_lost_first_answer_does_not_let_a_run_pass_max_price(sandbox: Sandbox, database: Database) -> None:
+    database.contacts(numbers(100))
+    sandbox.fault("reset", at=1)
+
+    ran = enrich(max_price="0.04", batch_size=2, max_failed=1)
+
+    assert ran.state == "success"
+    assert sandbox.account.charged <= Decimal("0.04")
+
+
+@pytest.mark.parametrize("limit", [{"max_lookups": 4}, {"max_price": "0.02"}], ids="-".join)
+def test_a_limit_holds_over_all_tries_of_a_run(
+    sandbox: Sandbox, database: Database, limit: dict[str, Any]
+) -> None:
+    database.contacts(TEN)
+    sandbox.fault("reset", at=2)
+
+    enrich(**limit, retries=2, retry_delay=timedelta(0), max_failed=0, batch_size=2)
+
+    assert sum(sandbox.account.purchases["number"].values()) == 4
 
 
 def test_the_ledger_knows_what_each_number_cost(sandbox: Sandbox, database: Database) -> None:

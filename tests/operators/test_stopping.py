@@ -7,15 +7,20 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from sqlalchemy import create_engine, text
 
+from airflow_provider_kaleyra.api.flight import Flight
 from airflow_provider_kaleyra.cli import main as kaleyra_ledger
 from airflow_provider_kaleyra.enrichment import filing
 from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator
+from airflow_provider_kaleyra.operators.rcs import RcsCapabilityOperator
 from airflow_provider_kaleyra.sandbox import Sandbox
 from tests.support.airflow_runs import Said, run_task
 from tests.support.databases import Database
@@ -124,6 +129,64 @@ def test_a_task_that_is_told_to_end_files_what_it_asked_and_the_next_run_begins_
     assert sandbox.account.purchases["number"] == dict.fromkeys(PHONES, 1)
 
 
+def test_what_a_bulk_left_out_stays_in_the_ledger_when_the_task_is_told_to_end(
+    sandbox: Sandbox, database: Database
+) -> None:
+    database.contacts(numbers(100))
+    sandbox.fault("missing", count=50, endpoint="bulk")
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        with when_requests_have_left(sandbox, 3, lambda: os.kill(os.getpid(), signal.SIGTERM)):
+            run_task(RcsCapabilityOperator, **{**PARAMETERS, "batch_size": 500})
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+    purchases = database.rows("SELECT phone_number, purchases FROM kaleyra_rcs_ledger")
+    bought = sandbox.account.purchases["rcs"]
+    assert len(bought) == 100
+    assert {row["phone_number"]: row["purchases"] for row in purchases} == bought
+
+
+def test_what_a_timeout_kept_from_leaving_is_not_written_down_as_asked(
+    sandbox: Sandbox, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.contacts(PHONES)
+    submit = Flight.submit
+
+    def strike_at_the_third(flight: Any, batch: Any) -> None:
+        if sandbox.account.requests[1:]:
+            raise AirflowTaskTimeout("too long")
+        submit(flight, batch)
+
+    monkeypatch.setattr(Flight, "submit", strike_at_the_third)
+    run_task(NumberLookupOperator, **PARAMETERS, in_doubt="hold")
+
+    bought = sandbox.account.purchases["number"]
+    assert 0 < len(bought) < len(PHONES)
+    assert statuses(database, LEDGER) == dict.fromkeys(bought, "ok")
+
+
+def test_a_timeout_while_answers_are_filed_counts_their_price_once(
+    sandbox: Sandbox, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.contacts(PHONES)
+    settle = filing.Filing.settle
+    struck = []
+
+    def strike_once(self: filing.Filing, settled: Any, *args: Any) -> Any:
+        if settled and not struck:
+            struck.append(True)
+            raise AirflowTaskTimeout("too long")
+        return settle(self, settled, *args)
+
+    monkeypatch.setattr(filing.Filing, "settle", strike_once)
+    ran = run_task(NumberLookupOperator, **PARAMETERS)
+
+    assert struck
+    assert ran.summary is not None
+    assert Decimal(ran.summary["price"]) == sandbox.account.charged > 0
+
+
 def test_a_database_that_comes_back_is_waited_for(
     sandbox: Sandbox, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,3 +254,48 @@ def test_released_numbers_are_asked_about_again_although_doubts_are_held(
     ran = run_task(NumberLookupOperator, **PARAMETERS, in_doubt="hold")
     assert ran.summary is not None
     assert (ran.summary["asked"], ran.summary["ok"]) == (2, 2)
+
+
+def test_answers_that_only_the_result_table_refuses_are_in_the_ledger_and_are_not_bought_again(
+    sandbox: Sandbox, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(filing, "PATIENCE", ())
+    monkeypatch.setattr(filing, "PATIENCE_AT_THE_END", ())
+    database.contacts(PHONES)
+    run_task(NumberLookupOperator, **{**PARAMETERS, "numbers": ["none"], "source_table": None})
+    with when_requests_have_left(sandbox, 1, lambda: database.execute("ALTER TABLE filed RENAME TO away")):
+        ran = run_task(NumberLookupOperator, **PARAMETERS)
+
+    bought = dict(sandbox.account.purchases["number"])
+    assert ran.state == "failed"
+    assert statuses(database, LEDGER) == dict.fromkeys(bought, "ok")
+
+    database.execute("ALTER TABLE away RENAME TO filed")
+    run_task(NumberLookupOperator, **PARAMETERS)
+    assert sandbox.account.purchases["number"] == dict.fromkeys(PHONES, 1)
+
+
+def test_a_retry_files_what_an_earlier_try_has_kept_and_buys_only_the_rest(
+    sandbox: Sandbox, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(filing, "PATIENCE", ())
+    monkeypatch.setattr(filing, "PATIENCE_AT_THE_END", ())
+    database.contacts(PHONES)
+    there = Gone(database)
+    with when_requests_have_left(sandbox, 3, there.take_away):
+        ran = run_task(
+            NumberLookupOperator,
+            **PARAMETERS,
+            retries=1,
+            retry_delay=timedelta(0),
+            on_retry_callback=lambda _: there.bring_back(),
+        )
+
+    assert ran.state == "success"
+    assert sandbox.account.purchases["number"] == dict.fromkeys(PHONES, 1)
+    assert statuses(database, "filed") == statuses(database, LEDGER) == dict.fromkeys(PHONES, "ok")
+    spent = [Decimal(str(row["spent"])) for row in database.rows(f"SELECT spent FROM {LEDGER}")]
+    assert sum(spent) == sandbox.account.charged
+    assert not list((tmp_path / "home" / "kaleyra").glob("*"))

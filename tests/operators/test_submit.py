@@ -528,3 +528,23 @@ def test_poll_interval_is_the_time_between_rounds(sandbox: Sandbox, later: Any) 
     assert len(arrivals) == 3
     assert arrivals[1] - arrivals[0] == pytest.approx(1, abs=0.3)
     assert arrivals[2] - arrivals[1] == pytest.approx(1.5, abs=0.3)
+
+
+def test_an_id_that_nobody_can_expect_an_answer_of_does_not_keep_its_number_for_ever(
+    sandbox: Sandbox, database: Database
+) -> None:
+    submitted: dict[str, Any] = {"numbers": TEN[:2], "ledger_conn_id": "warehouse"}
+    run_task(NumberLookupOperator, **submitted, **SUBMIT)
+    age(database, LEDGER, timedelta(days=6))
+    soon = run_task(NumberLookupOperator, **submitted)
+    assert soon.summary is not None
+    assert (soon.summary["asked"], soon.summary["not_asked"]) == (0, 2)
+
+    age(database, LEDGER, timedelta(days=8))
+    held = run_task(NumberLookupOperator, **submitted, in_doubt="hold")
+    assert held.summary is not None
+    assert (held.summary["asked"], held.summary["in_doubt"]) == (0, 2)
+
+    late = run_task(NumberLookupOperator, **submitted)
+    assert late.summary is not None
+    assert (late.summary["asked"], late.summary["ok"]) == (2, 2)
