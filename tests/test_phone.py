@@ -664,3 +664,18 @@ def test_the_demo_is_messy_in_every_way(contacts):
     spellings = Counter(number for number in numbers.values() if isinstance(number, PhoneNumber))
     assert sum(count > 1 for count in spellings.values()) >= 25
     assert len(contacts) - len(numbers) >= 10
+
+
+@pytest.mark.parametrize("raw", ["+14155550100E-1", "+14155550100e-3", "+1415555010.0E-1"])
+def test_a_negative_exponent_is_never_dropped_from_a_number(raw: str) -> None:
+    assert read(raw) == InvalidNumber("not_whole_number")
+
+
+def test_any_count_of_zeros_behind_a_point_is_no_part_of_a_number() -> None:
+    assert [read(f"+14155550100.{zeros}") for zeros in ("0", "00", "000", "0000")] == [
+        PhoneNumber("+14155550100")
+    ] * 4
+
+
+def test_law_7_seven_digits_in_free_text_are_masked_and_six_are_not() -> None:
+    assert mask_text("no +6834002 in batch 123456") == f"no {mask('+6834002')} in batch 123456"

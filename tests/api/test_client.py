@@ -90,6 +90,22 @@ def test_a_device_that_the_service_takes_for_none_is_invalid(client: KaleyraClie
     assert lookups[ONE].status == "ok"
 
 
+def test_a_device_asked_about_twice_was_bought_twice_unless_it_is_none(
+    client: KaleyraClient, sandbox: Sandbox
+) -> None:
+    sandbox.fault("missing", number=ONE, endpoint="bulk")
+    lookups = {lookup.phone_number: lookup for lookup in client.lookup_devices([*numbers(99), NOBODYS])}
+
+    assert {number: lookups[number].purchases for number in (ONE, TWO, NOBODYS)} == {
+        ONE: 2,
+        TWO: 1,
+        NOBODYS: 0,
+    }
+    assert {number: lookup.purchases for number, lookup in lookups.items() if lookup.purchases} == (
+        sandbox.account.purchases["rcs"]
+    )
+
+
 def test_numbers_are_asked_in_balanced_batches(client: KaleyraClient, sandbox: Sandbox) -> None:
     asked = numbers(250)
     lookups = list(client.lookup_numbers(asked))
@@ -119,6 +135,20 @@ def test_a_number_that_the_service_counts_as_invalid_is_invalid(client: KaleyraC
 
     assert (lookups[NOBODYS].status, lookups[NOBODYS].reason) == ("invalid", "refused_by_service")
     assert lookups[ONE].price == Decimal("0.005")
+
+
+@pytest.mark.parametrize("counted", [1, 3])
+def test_a_count_of_invalid_numbers_that_is_not_that_of_the_left_out_makes_none_invalid(
+    cloud: KaleyraClient, mocked: mocking.Mocker, counted: int
+) -> None:
+    known_one = {"mobile_number": ONE[1:], "country": "US"}
+    mocked.get(mocking.ANY, json={"code": "LKP200", "invalid_count": counted, "data": [known_one]})
+    lookups = {lookup.phone_number: lookup for lookup in cloud.lookup_numbers([ONE, TWO, THREE])}
+
+    assert lookups[ONE].status == "ok"
+    for number in (TWO, THREE):
+        assert (lookups[number].status, lookups[number].reason) == ("failed", "missing_from_answer")
+        assert lookups[number].may_have_cost
 
 
 def test_a_number_that_a_batch_leaves_out_is_failed_and_may_have_cost(
@@ -228,6 +258,16 @@ def test_of_a_refused_batch_only_the_culprit_is_blamed(cloud: KaleyraClient, moc
     assert mocked.call_count == 7
 
 
+def test_a_refused_number_is_told_of_in_the_services_words_without_itself(
+    cloud: KaleyraClient, mocked: mocking.Mocker
+) -> None:
+    mocked.get(mocking.ANY, json=answer_numbers(TWO))
+    (lookup,) = cloud.lookup_numbers([TWO])
+
+    assert "is not welcome" in str(lookup.error_message)
+    assert TWO[1:] not in str(lookup.error_message)
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sets(st.sampled_from(TEN)))
 def test_halving_a_refused_batch_asks_about_each_good_number_once(culprits: set[str]) -> None:
@@ -239,6 +279,22 @@ def test_halving_a_refused_batch_asks_about_each_good_number_once(culprits: set[
     outcomes = {lookup.phone_number: lookup.status for lookup in answer.lookups}
     assert outcomes == {number: "failed" if number in culprits else "ok" for number in TEN}
     assert sum(lookup.price or 0 for lookup in answer.lookups) == (answer.price or 0)
+
+
+@pytest.mark.parametrize("answered", [0, 2])
+def test_a_key_that_dies_while_a_refused_batch_is_halved_loses_no_answer_and_stops_the_rest(
+    cloud: KaleyraClient, mocked: mocking.Mocker, answered: int
+) -> None:
+    refused = {"status_code": 400, "json": refuse(ONE)}
+    first_half = {"json": {"code": "LKP200", "data": [{"mobile_number": n[1:]} for n in TEN[:2]]}}
+    dead_key = {"status_code": 401, "json": {"code": "LKP401", "message": "no such key"}}
+    mocked.get(mocking.ANY, [refused, first_half, dead_key] if answered else [refused, dead_key])
+    lookups = cloud.lookup_numbers(TEN[:4])
+
+    assert [found.phone_number for found in islice(lookups, answered)] == TEN[:answered]
+    with pytest.raises(errors.AuthenticationError):
+        next(lookups)
+    assert mocked.call_count == (3 if answered else 2)
 
 
 def test_of_a_refused_bulk_only_the_culprit_is_blamed(cloud: KaleyraClient, mocked: mocking.Mocker) -> None:
@@ -380,6 +436,21 @@ def test_an_answer_wrapped_as_that_of_the_post_is_read(cloud: KaleyraClient, moc
     mocked.get(mocking.ANY, json=body)
 
     assert next(cloud.lookup_numbers([ONE])).country == "US"
+
+
+def test_an_answer_that_we_fail_to_read_leaves_its_numbers_in_doubt(
+    client: KaleyraClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError(f"about {ONE}")
+
+    monkeypatch.setattr("airflow_provider_kaleyra.api.wire.parse_numbers", fail)
+    lookups = list(client.lookup_numbers(TEN))
+
+    assert {(found.status, found.reason) for found in lookups} == {("in_doubt", "unreadable_answer")}
+    assert sorted(found.phone_number for found in lookups) == TEN
+    assert not any(ONE[1:] in str(found.error_message) for found in lookups)
+    assert len(sandbox.account.requests) == 1
 
 
 def test_a_url_too_long_for_a_gateway_is_asked_in_halves(

@@ -186,6 +186,18 @@ def test_nothing_sent_ends_as_failed_and_was_not_bought(client: KaleyraClient, s
         client.lookup_device(SIX[0])
 
 
+def test_a_failed_service_is_left_alone_for_a_while(
+    client: KaleyraClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.4)
+    sandbox.fault("json_error", status=500)
+    lookups = list(client.lookup_numbers(SIX))
+    failed, answered = (request.at for request in sandbox.account.requests)
+
+    assert {lookup.status for lookup in lookups} == {"ok"}
+    assert answered - failed >= 0.19
+
+
 @pytest.mark.parametrize("told", ["seconds", "date"])
 def test_429_is_waited_out_as_told(client: KaleyraClient, sandbox: Sandbox, told: str) -> None:
     again = datetime.now(UTC) + timedelta(seconds=1.3)

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -232,6 +233,58 @@ def test_answers_that_are_not_filed_yet_stop_it_unless_it_is_forced(
     command(*FILED, lines=TWO)
     command(*FILED, "--force", lines=ONE)
     assert held(sqlite_database, "filed") == set()
+
+
+@pytest.mark.parametrize("whose", ["another run's", "the run's own earlier try's"])
+def test_of_kept_answers_about_numbers_asked_about_again_since_only_the_price_is_filed(
+    sandbox: Sandbox, database: Database, command: Command, tmp_path: Path, whose: str
+) -> None:
+    enrich(database, ONE)
+    (before,) = database.rows("SELECT * FROM filed")
+    run_id = before["run_id"] if whose != "another run's" else "dag/task/run"
+    then = datetime.now(UTC) - timedelta(hours=2)
+    outcome = {
+        **dict.fromkeys(NUMBER.result_columns[1:]),
+        "phone_number": ONE,
+        "status": "ok",
+        "run_id": run_id,
+        "asked_at": then,
+        "answered_at": then,
+        "current_operator": "of yore",
+    }
+    rescue = Rescue(NUMBER, Run(run_id), "warehouse", "filed", tmp_path / "home" / "kaleyra")
+    paid = Decimal("0.003")
+    rescue.keep([Settled(outcome, paid, 1, paid)], [[Input(0, ONE)]])
+
+    assert "about 0 numbers" in command("file", str(rescue.path))
+
+    assert database.rows("SELECT * FROM filed") == [before]
+    (row,) = database.rows(f"SELECT * FROM {LEDGERS[1]}")
+    assert (row["current_operator"], row["asked_at"]) == (before["current_operator"], before["asked_at"])
+    assert Decimal(str(row["spent"])) == Decimal("0.008")
+
+
+def test_a_kept_answer_is_filed_for_every_spelling_of_its_number(
+    sandbox: Sandbox, database: Database, command: Command, tmp_path: Path
+) -> None:
+    enrich(database, TWO)
+    then = datetime.now(UTC)
+    outcome = {
+        **dict.fromkeys(NUMBER.result_columns[1:]),
+        "phone_number": ONE,
+        "status": "ok",
+        "run_id": "dag/task/run",
+        "asked_at": then,
+        "answered_at": then,
+    }
+    rescue = Rescue(NUMBER, Run("dag/task/run"), "warehouse", "filed", tmp_path / "home" / "kaleyra")
+    paid = Decimal("0.005")
+    rescue.keep([Settled(outcome, paid, 1, paid)], [[Input(0, ONE), Input(1, spelled(ONE))]])
+
+    assert "about 1 numbers" in command("file", str(rescue.path))
+
+    assert held(database, "filed") == {ONE, spelled(ONE), TWO}
+    assert held(database, LEDGERS[1]) == {ONE, TWO}
 
 
 def test_all_is_erased_or_nothing(sandbox: Sandbox, sqlite_database: Database, command: Command) -> None:

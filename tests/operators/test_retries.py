@@ -15,7 +15,7 @@ from airflow_provider_kaleyra.enrichment.checkpoint import Checkpoints
 from airflow_provider_kaleyra.enrichment.database import engine_of
 from airflow_provider_kaleyra.enrichment.kinds import NUMBER
 from airflow_provider_kaleyra.enrichment.ledger import Claimed, Ledger, Run, Settled
-from airflow_provider_kaleyra.errors import AuthenticationError, RateLimitedError, ServiceError
+from airflow_provider_kaleyra.errors import AuthenticationError, RateLimitedError, ServiceError, Status
 from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator
 from airflow_provider_kaleyra.sandbox import Sandbox
 from tests.support.airflow_runs import run, run_task
@@ -205,3 +205,87 @@ def test_a_workers_wrong_clock_does_not_matter_where_the_database_has_one(
     assert claim(others) == TEN
     monkeypatch.setattr("airflow_provider_kaleyra.enrichment.tables.datetime", Ahead)
     assert claim(mine) == []
+
+
+def settle(ledger: Ledger, run: Run, status: Status) -> None:
+    """Claim the ten for a run, and file what became of them."""
+    with ledger.writing() as connection:
+        settled = [
+            Settled.of(
+                claimed,
+                NumberLookup(phone_number=claimed.phone_number, status=status),
+                NUMBER,
+                run,
+                claimed.now(),
+            )
+            for claimed in ledger.claim(connection, TEN)
+        ]
+        assert len(settled) == len(TEN)
+        ledger.settle(connection, settled)
+
+
+def test_what_another_run_was_answered_since_it_was_looked_up_is_not_claimed(
+    ledgers: tuple[Ledger, Ledger],
+) -> None:
+    mine, others = ledgers
+    with mine.reading() as connection:
+        assert mine.known(connection, TEN) == {}
+    settle(others, Run("other/task/run"), "ok")
+
+    assert claim(mine) == []
+
+
+def test_what_another_run_got_no_answer_about_since_this_one_began_is_claimed(
+    ledgers: tuple[Ledger, Ledger],
+) -> None:
+    mine, others = ledgers
+    settle(others, Run("other/task/run"), "failed")
+
+    with mine.reading() as connection:
+        assert not any(known.this_try for known in mine.known(connection, TEN).values())
+    assert claim(mine) == TEN
+
+
+@pytest.fixture
+def holding(database: Database) -> Ledger:
+    """The ledger as a run sees it that holds what is in doubt."""
+    return Ledger(engine_of("warehouse"), NUMBER, Run("dag/task/run"), hold=True)
+
+
+def test_what_came_in_doubt_since_it_was_looked_up_is_not_claimed_where_doubts_are_held(
+    holding: Ledger, ledgers: tuple[Ledger, Ledger]
+) -> None:
+    _, others = ledgers
+    settle(others, Run("other/task/run"), "in_doubt")
+
+    assert claim(holding) == []
+
+
+def test_a_dead_claim_is_held_and_a_live_one_is_not(
+    holding: Ledger, ledgers: tuple[Ledger, Ledger], database: Database
+) -> None:
+    _, others = ledgers
+    claim(others)
+    for ago, held in ((timedelta(minutes=59), False), (timedelta(minutes=61), True)):
+        asked(database, ago)
+        with holding.reading() as connection:
+            known = holding.known(connection, TEN)
+        assert {(known[number].held, known[number].elsewhere) for number in TEN} == {(held, not held)}
+    assert claim(holding) == []
+
+
+@pytest.mark.parametrize(
+    ("mine", "other"),
+    [
+        (Run("dag/task/run"), Run("dag/task/run2")),
+        (Run("dag_1/task/run"), Run("dag-1/task/run", 0)),
+    ],
+    ids=["longer", "alike"],
+)
+def test_the_answers_of_a_run_with_a_similar_name_are_not_this_runs_own(
+    database: Database, mine: Run, other: Run
+) -> None:
+    engine = engine_of("warehouse")
+    settle(Ledger(engine, NUMBER, other), other, "ok")
+
+    assert claim(Ledger(engine, NUMBER, mine, max_age=timedelta(0))) == TEN

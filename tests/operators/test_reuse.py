@@ -152,6 +152,18 @@ def test_two_spellings_pages_apart_are_one_purchase(
     assert len(database.rows("SELECT * FROM filed WHERE status = 'ok'")) == 10
 
 
+def test_two_spellings_pages_apart_are_one_purchase_before_either_is_answered(
+    sandbox: Sandbox, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_kaleyra.enrichment.run.CHUNK", 1)
+    database.contacts([TEN[0], TEN[1], spelled(TEN[0])])
+
+    ran = enrich()
+
+    assert summary(ran, "inputs", "distinct", "asked", "ok") == (3, 2, 2, 3)
+    assert [sorted(request.numbers) for request in sandbox.account.requests] == [TEN[:2]]
+
+
 def test_what_is_in_doubt_is_bought_again_by_default_and_both_are_counted(
     sandbox: Sandbox, database: Database
 ) -> None:
@@ -202,6 +214,24 @@ def test_a_retry_that_holds_what_its_first_try_left_in_doubt_is_no_success(
     assert ran.state == "failed"
     assert summary(ran, "asked", "in_doubt") == (0, 10)
     assert sandbox.account.purchases["number"] == dict.fromkeys(TEN, 1)
+
+
+def test_a_claim_that_nobody_settled_is_in_doubt_by_word_where_the_user_says_hold(
+    sandbox: Sandbox, database: Database
+) -> None:
+    database.contacts(TEN[:2])
+    enrich()
+    then = datetime.now(UTC) - timedelta(hours=2)
+    database.execute(
+        f"UPDATE {LEDGER} SET status = 'requested', asked_at = :then",
+        {"then": then if database.name == "postgres" else then.replace(tzinfo=None)},
+    )
+
+    ran = enrich(in_doubt="hold")
+
+    assert summary(ran, "asked", "in_doubt") == (0, 2)
+    for table in ("filed", LEDGER):
+        assert database.rows(f"SELECT DISTINCT status FROM {table}") == [{"status": "in_doubt"}]
 
 
 def test_a_run_asks_about_no_more_than_max_lookups_and_the_next_begins_there(
@@ -361,6 +391,23 @@ def test_rows_that_have_their_outcome_are_counted_once_with_new_spellings_of_the
 
     assert summary(ran, "inputs", "distinct", "asked", "reused") == (10, 9, 0, 10)
     assert len(database.rows("SELECT * FROM filed")) == 11
+
+
+def test_a_newer_answer_that_another_dag_has_bought_is_filed_here_too(
+    sandbox: Sandbox, database: Database
+) -> None:
+    database.contacts(TEN[:2])
+    enrich()
+    enrich(result_table="theirs", where="id = 1", max_age=timedelta(0))
+
+    ran = enrich()
+
+    assert summary(ran, "asked", "reused") == (0, 2)
+    moments = [
+        {row["phone_number"]: row["answered_at"] for row in database.rows(f"SELECT * FROM {table}")}
+        for table in ("filed", LEDGER)
+    ]
+    assert moments[0] == moments[1]
 
 
 def test_numbers_are_read_anew_where_a_setting_that_says_how_has_changed(

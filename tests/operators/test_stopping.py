@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from sqlalchemy import create_engine, text
 from airflow_provider_kaleyra.api.flight import Flight
 from airflow_provider_kaleyra.cli import main as kaleyra_ledger
 from airflow_provider_kaleyra.enrichment import filing
+from airflow_provider_kaleyra.errors import StoppedError
 from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator
 from airflow_provider_kaleyra.operators.rcs import RcsCapabilityOperator
 from airflow_provider_kaleyra.sandbox import Sandbox
@@ -185,6 +188,70 @@ def test_a_timeout_while_answers_are_filed_counts_their_price_once(
     assert struck
     assert ran.summary is not None
     assert Decimal(ran.summary["price"]) == sandbox.account.charged > 0
+
+
+def test_a_task_that_is_told_to_end_reads_no_further(
+    sandbox: Sandbox, sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_kaleyra.enrichment.run.CHUNK", 2)
+    monkeypatch.setattr("airflow_provider_kaleyra.api.batches.WINDOW", 1)
+    sqlite_database.contacts(PHONES)
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        with when_requests_have_left(sandbox, 2, lambda: os.kill(os.getpid(), signal.SIGTERM)):
+            ran = run_task(NumberLookupOperator, **PARAMETERS)
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+    assert ran.state == "failed"
+    assert ran.summary is not None
+    assert 0 < ran.summary["inputs"] < len(PHONES)
+
+
+def context() -> dict[str, Any]:
+    """As much of a task's context as an operator needs."""
+    task = SimpleNamespace(outlets=())
+    ti = {"dag_id": "dag", "task_id": "task", "run_id": "run", "map_index": -1, "task": task}
+    return {"ti": SimpleNamespace(**ti, xcom_push=lambda key, value: None)}
+
+
+def test_a_task_that_is_told_to_end_does_not_wait_until_the_service_may_be_asked_again(
+    sandbox: Sandbox, sqlite_database: Database
+) -> None:
+    sqlite_database.contacts(PHONES[:2])
+    sandbox.fault("429", retry_after=20)
+    operator = NumberLookupOperator(task_id="task", **PARAMETERS)
+    began = time.monotonic()
+
+    with when_requests_have_left(sandbox, 1, operator.on_kill), pytest.raises(StoppedError):
+        operator.execute(context())
+
+    assert time.monotonic() - began < 15
+    assert statuses(sqlite_database, "filed") == statuses(sqlite_database, LEDGER) == {}
+    assert not sandbox.account.purchases["number"]
+
+
+def test_a_task_that_waits_for_submitted_lookups_ends_at_once_when_it_is_told_to(
+    sandbox: Sandbox, sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox.settings, "details_seconds", 600)
+    sqlite_database.contacts(PHONES[:2])
+    operator = NumberLookupOperator(
+        task_id="task",
+        **PARAMETERS,
+        mode="submit",
+        wait_for_completion=True,
+        poll_interval=20,
+        wait_timeout=20,
+    )
+    began = time.monotonic()
+
+    # The submission, and a question about each of its two numbers.
+    with when_requests_have_left(sandbox, 3, operator.on_kill), pytest.raises(StoppedError):
+        operator.execute(context())
+
+    assert time.monotonic() - began < 15
+    assert statuses(sqlite_database, "filed") == dict.fromkeys(PHONES[:2], "pending")
 
 
 def test_a_database_that_comes_back_is_waited_for(

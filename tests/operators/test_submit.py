@@ -394,6 +394,25 @@ def test_a_refused_id_has_failed_and_counts_as_such(
     assert {row["raw_number"] for row in rows} == set(TEN[:2])
 
 
+@WAYS
+def test_a_refused_id_leaves_an_earlier_answer_in_place(
+    sandbox: Sandbox, database: Database, deferrable: bool
+) -> None:
+    database.contacts(TEN[:1])
+    run_task(NumberLookupOperator, **FROM_CONTACTS)
+    (first,) = database.rows("SELECT * FROM filed")
+    sandbox.fault("gone", number=TEN[0], endpoint="details")
+
+    again = {**FROM_CONTACTS, **WAIT, "max_age": timedelta(0), "max_failed": 1}
+    run_task(NumberLookupOperator, **again, deferrable=deferrable)
+
+    for table in ("filed", LEDGER):
+        (row,) = database.rows(f"SELECT * FROM {table}")
+        assert (row["status"], row["reason"]) == ("failed", "lookup_expired")
+        assert row["current_operator"] == first["current_operator"]
+        assert row["answered_at"] == first["answered_at"]
+
+
 def test_failures_up_to_max_failed_are_borne(sandbox: Sandbox, sqlite_database: Database) -> None:
     sqlite_database.contacts(TEN)
     sandbox.fault("gone", number=TEN[0], endpoint="details")
