@@ -78,6 +78,8 @@ class Budget:
         self._batches_unpriced += bool(bought) and not priced
 
     def _passes(self, limit: Decimal, numbers: int) -> bool:
+        if not limit:
+            return True
         if not self._priced:
             return self._batches_unpriced >= MOST_UNPRICED
         # What may have been billed without a price to be seen is counted at the price of the others.

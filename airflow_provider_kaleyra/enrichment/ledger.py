@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import and_, case, false, func, or_, select, true
@@ -83,13 +84,15 @@ class Settled(NamedTuple):
     """What became of a claimed number.
 
     ``outcome`` is in columns of a result table, ``price`` what it cost now, ``purchases`` and ``spent`` are
-    what it has come to in all.
+    what it has come to in all. ``answered`` is the ledger row as it was, if it held an answer and nothing
+    that may have been paid for has come since: that answer stands.
     """
 
     outcome: Mapping[str, Any]
     price: Decimal
     purchases: int
     spent: Decimal
+    answered: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, claimed: Claimed, lookup: Lookup, kind: Kind, run: Run, now: datetime) -> Settled:
@@ -102,7 +105,9 @@ class Settled(NamedTuple):
         before = claimed.before
         if before is None:
             return cls(outcome, price, lookup.purchases, price)
-        return cls(outcome, price, before["purchases"] + lookup.purchases, before["spent"] + price)
+        stands = before["status"] in ANSWERED and not (lookup.status in ANSWERED or lookup.purchases)
+        purchases, spent = before["purchases"] + lookup.purchases, before["spent"] + price
+        return cls(outcome, price, purchases, spent, before if stands else None)
 
 
 class Memory(Protocol):
@@ -259,7 +264,13 @@ class Ledger:
         An outcome that is no answer leaves an earlier answer's columns as they were.
         """
         columns = (*OUTCOME_COLUMNS, "purchases", "spent", *self.kind.answer_types)
-        rows = [{**item.outcome, "purchases": item.purchases, "spent": item.spent} for item in settled]
+        stands = [item.answered for item in settled if item.answered]
+        upsert(connection, self.table, sorted(stands, key=itemgetter("phone_number")), columns=_CLAIMED)
+        rows = [
+            {**item.outcome, "purchases": item.purchases, "spent": item.spent}
+            for item in settled
+            if not item.answered
+        ]
         for kept, group in in_lock_order(rows, "phone_number", self.kind):
             update = [name for name in columns if name not in kept]
             upsert(connection, self.table, group, columns=update)

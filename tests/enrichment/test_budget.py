@@ -65,6 +65,10 @@ def test_one_batch_is_asked_after_another_until_a_price_is_seen() -> None:
     assert not budget.cautious
 
 
+def test_a_price_of_nothing_buys_nothing() -> None:
+    assert Budget(max_price=Decimal(0)).allows(10) == 0
+
+
 def test_nothing_more_is_asked_where_no_price_is_ever_seen() -> None:
     budget = Budget(max_price=Decimal(2))
     for _ in range(MOST_UNPRICED):

@@ -126,6 +126,20 @@ def test_a_failed_number_is_asked_about_in_the_next_run(sandbox: Sandbox, databa
     assert summary(enrich(), "asked", "ok", "reused") == (1, 1, 9)
 
 
+def test_a_failed_question_that_cost_nothing_leaves_an_earlier_answer_to_reuse(
+    sandbox: Sandbox, database: Database
+) -> None:
+    database.contacts(TEN)
+    enrich()
+    sandbox.fault("json_error", rate=1)
+    failed = enrich(max_age=timedelta(0), max_failed=1, result_table="other")
+    assert summary(failed, "asked", "failed") == (10, 10)
+    sandbox.clear_faults()
+
+    assert summary(enrich(result_table="third"), "asked", "reused") == (0, 10)
+    assert sandbox.account.purchases["number"] == dict.fromkeys(TEN, 1)
+
+
 def test_an_airflow_retry_pays_only_for_what_has_no_answer_yet(sandbox: Sandbox, database: Database) -> None:
     database.contacts(TEN)
     sandbox.fault("missing", number=TEN[2], times=1)
