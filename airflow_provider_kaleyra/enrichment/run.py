@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -31,7 +32,8 @@ from airflow_provider_kaleyra.errors import FilingError, NothingSentError, Stopp
 
 log = logging.getLogger(__name__)
 
-REPORT_EVERY = 10.0
+AWAITED, LOOK_EVERY = 60.0, 1.0
+"""Seconds for which another task's answers are awaited in the end, and between two looks."""
 UNANSWERED = ("failed", "in_doubt")
 
 InFlight = Flight[list[Claimed], Answer[Any]]
@@ -357,14 +359,21 @@ class Enrichment:
             self.output.leave(number, inputs)
 
     def _look_elsewhere(self) -> None:
-        """See what became of the numbers that another task was asking about."""
-        self._reuse(self._elsewhere)
-        left = [number for number in self._elsewhere if number in self._waiting]
-        self._not_asked(left)
-        if left:
-            log.info(
-                "Another task is asking about %d of the numbers: the next run reuses its answers.", len(left)
-            )
+        """Await what another task is asking about: its answers are for these inputs too."""
+        until = time.monotonic() + AWAITED
+        while self._elsewhere and not self._stopped_by:
+            left = [number for number in self._elsewhere if number in self._waiting]
+            self._elsewhere.clear()
+            self._reuse(left)
+            if not self._elsewhere:
+                break
+            if time.monotonic() >= until:
+                log.info(
+                    "Another task is asking about %d of the numbers: the next run reuses its answers.",
+                    len(self._elsewhere),
+                )
+                break
+            time.sleep(LOOK_EVERY)
 
     def _count(self, outcomes: Iterable[Pair], bucket: str | None = None) -> None:
         self.summary.buckets.update(bucket or str(outcome["status"]) for _, outcome in outcomes)

@@ -11,6 +11,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_kaleyra import retries
 from airflow_provider_kaleyra.api.models import NumberLookup
+from airflow_provider_kaleyra.enrichment import run as pipeline
 from airflow_provider_kaleyra.enrichment.checkpoint import Checkpoints
 from airflow_provider_kaleyra.enrichment.database import engine_of
 from airflow_provider_kaleyra.enrichment.kinds import NUMBER
@@ -18,7 +19,7 @@ from airflow_provider_kaleyra.enrichment.ledger import Claimed, Ledger, Run, Set
 from airflow_provider_kaleyra.errors import AuthenticationError, RateLimitedError, ServiceError, Status
 from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator
 from airflow_provider_kaleyra.sandbox import Sandbox
-from tests.support.airflow_runs import run, run_task
+from tests.support.airflow_runs import Said, TaskRun, run, run_task
 from tests.support.databases import Database
 from tests.support.numbers import numbers
 
@@ -289,3 +290,45 @@ def test_the_answers_of_a_run_with_a_similar_name_are_not_this_runs_own(
     settle(Ledger(engine, NUMBER, other), other, "ok")
 
     assert claim(Ledger(engine, NUMBER, mine, max_age=timedelta(0))) == TEN
+
+
+def lookup_all() -> TaskRun:
+    return run_task(NumberLookupOperator, numbers=TEN, sql_conn_id="warehouse", result_table="filed")
+
+
+def test_what_another_task_is_asking_about_is_awaited_and_filed_here_too(
+    sandbox: Sandbox, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = Run("dag/task/another")
+    ledger = Ledger(engine_of("warehouse"), NUMBER, others)
+    with ledger.writing() as connection:
+        claims = ledger.claim(connection, TEN)
+
+    def answered(_: float) -> None:
+        lookups = [NumberLookup(phone_number=number) for number in TEN]
+        settled = [
+            Settled.of(claimed, lookup, NUMBER, others, claimed.now())
+            for claimed, lookup in zip(claims, lookups, strict=True)
+        ]
+        with ledger.writing() as connection:
+            ledger.settle(connection, settled)
+
+    monkeypatch.setattr(pipeline.time, "sleep", answered)
+    ran = lookup_all()
+
+    assert ran.summary is not None
+    assert (ran.summary["asked"], ran.summary["reused"], ran.summary["not_asked"]) == (0, 10, 0)
+    assert len(database.rows("SELECT * FROM filed WHERE status = 'ok'")) == 10
+
+
+def test_what_another_task_does_not_answer_in_time_is_left_to_the_next_run(
+    sandbox: Sandbox, sqlite_database: Database, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "AWAITED", 0)
+    assert claim(Ledger(engine_of("warehouse"), NUMBER, Run("dag/task/another"))) == TEN
+
+    ran = lookup_all()
+
+    assert ran.summary is not None
+    assert (ran.summary["asked"], ran.summary["not_asked"]) == (0, 10)
+    assert "Another task is asking about 10 of the numbers" in said()
