@@ -125,6 +125,8 @@ class WaitingOperator(EnrichmentOperator):
             pending = PendingList(questions, file)
         client = KaleyraHook(self.kaleyra_conn_id).get_conn()
         self._waiting = Waiting(client, pending, self.max_workers)
+        if self._told_to_end:
+            self._waiting.stop()
         late = None
         try:
             self._waiting.wait(self.poll_interval, ending.deadline)
