@@ -10,22 +10,19 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from airflow_provider_kaleyra.api.failures import error_of
 from airflow_provider_kaleyra.api.models import Details, NumberLookup
 from airflow_provider_kaleyra.api.money import parse_price, share
+from airflow_provider_kaleyra.api.values import folded, integer_of, number_of, text_of
 from airflow_provider_kaleyra.api.wire import (
     Parsed,
     Response,
     asked_for,
     envelope_of,
-    error_of,
-    folded,
-    integer_of,
     lookup_id_of,
     number_fields,
-    number_of,
     read_envelope,
     records_of,
-    text_of,
 )
 from airflow_provider_kaleyra.errors import (
     BadRequestError,
