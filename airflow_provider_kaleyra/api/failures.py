@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_kaleyra.api.retry import parse_retry_after
 from airflow_provider_kaleyra.api.values import folded, text_of, words_of
 from airflow_provider_kaleyra.errors import (
+    AmbiguousOutcomeError,
     AuthenticationError,
     BadRequestError,
     ConfigurationError,
@@ -47,10 +48,18 @@ def error_of(response: Response, envelope: Mapping[str, Any] | None) -> KaleyraE
             "The RCS channel is not enabled on this account: ask your Kaleyra representative for it",
             **details,
         )
+    if status in (408, 504) or code == "RCS504":
+        # Whoever waited in vain, Kaleyra or a gateway of its: the question was on its way.
+        return AmbiguousOutcomeError(
+            "Kaleyra reports a time-out: the request was sent, it may have been billed", **details
+        )
     if kind == "PROV_ERROR":
         return ServiceError("The carrier behind Kaleyra reported an error", **details)
     if kind == "INVALID_FIELD_FORMAT" and code == "RCS704":
         return InvalidNumberError("Kaleyra takes this for no phone number with a country code", **details)
+    if status == 409 or code == "RCS409":
+        # It is about the request, not about its numbers: half of them would meet the same.
+        return KaleyraError("Kaleyra reports a conflict with another request", **details)
     if code == "RCS404" or kind == "RCS404" or status == 405:
         return _no_route(details)
     return _error_by_status(status, retry_after, details) or BadRequestError(

@@ -27,7 +27,9 @@ from airflow_provider_kaleyra.api.wire import (
 from airflow_provider_kaleyra.errors import (
     BadRequestError,
     ConfigurationError,
-    UnreadableAnswerError,
+    RateLimitedError,
+    ServiceError,
+    SetupError,
 )
 
 EXPIRED = "lookup_expired"
@@ -92,7 +94,9 @@ def parse_details(response: Response, lookup_id: str, number: str | None) -> Det
     if 200 <= status < 300:
         said_no = envelope is not None and error is not None
         return Details(None if status == 202 or said_no else _lookup(response.body, lookup_id, number))
-    if error is None or (400 <= status < 500 and isinstance(error, (BadRequestError, UnreadableAnswerError))):
+    if error is None or (
+        400 <= status < 500 and not isinstance(error, (SetupError, RateLimitedError, ServiceError))
+    ):
         return Details()
     raise error
 

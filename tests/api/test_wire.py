@@ -133,6 +133,16 @@ def test_a_channel_that_is_off_is_told_by_its_code_whatever_the_status(status: i
     assert type(refused(status, CHANNEL)) is errors.RcsChannelDisabledError
 
 
+@pytest.mark.parametrize(("status", "body"), [(200, {"code": "RCS504"}), (504, UPSTREAM), (408, UPSTREAM)])
+def test_a_time_out_is_told_by_its_code_or_its_status_whoever_waited(
+    status: int, body: dict[str, Any]
+) -> None:
+    error = refused(status, body)
+
+    assert type(error) is errors.AmbiguousOutcomeError
+    assert (error.lookup_status, error.lookup_reason) == ("in_doubt", "no_answer")
+
+
 def test_a_channel_that_is_off_is_told_by_its_code_or_its_error_alone() -> None:
     assert type(refused(400, CHANNEL | {"error": {}})) is errors.RcsChannelDisabledError
     assert type(refused(400, CHANNEL | {"code": "RCS904"})) is errors.RcsChannelDisabledError
@@ -158,13 +168,14 @@ def test_a_401_without_the_channels_code_is_a_wrong_key() -> None:
         (402, errors.SetupError),
         (403, errors.AuthenticationError),
         (404, errors.BadRequestError),
-        (409, errors.BadRequestError),
+        (408, errors.AmbiguousOutcomeError),
+        (409, errors.KaleyraError),
         (413, errors.BadRequestError),
         (429, errors.RateLimitedError),
         (500, errors.ServiceError),
         (501, errors.ServiceError),
         (503, errors.ServiceError),
-        (504, errors.ServiceError),
+        (504, errors.AmbiguousOutcomeError),
     ],
 )
 def test_an_unknown_code_is_told_by_its_status_and_kept_with_its_message(
@@ -201,7 +212,7 @@ HTML = b"<html><head><title>502 Bad Gateway</title></head></html>"
 
 
 @pytest.mark.parametrize("body", [HTML, b"", b"{", b'{"ok": true}', b"[1]", b"null", b'"code"', b"\xff\xfe"])
-@pytest.mark.parametrize("status", [200, 204, 307, 400, 418, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [200, 204, 307, 400, 408, 409, 418, 500, 502, 503, 504])
 def test_an_answer_that_is_none_of_kaleyras_leaves_the_lookup_in_doubt(status: int, body: bytes) -> None:
     error = refused(status, body)
 
