@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def error_of(response: Response, envelope: Mapping[str, Any] | None) -> KaleyraError | None:
     """Tell what an answer's status, code and ``error`` together mean; ``None`` for success."""
     status = response.status
-    details: dict[str, Any] = {"status": status, "request_id": response.headers.get("x-request-id")}
+    details: dict[str, Any] = {"status": status, "request_id": text_of(response.headers.get("x-request-id"))}
     retry_after = parse_retry_after(response.headers.get("Retry-After"), response.at)
     if envelope is None:
         return _error_without_envelope(status, retry_after, details)

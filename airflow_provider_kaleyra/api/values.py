@@ -6,6 +6,9 @@ import re
 from functools import lru_cache
 from typing import Any
 
+LONGEST_TEXT = 2_000
+"""Characters that every database takes, whatever its columns are."""
+
 
 def folded(value: object) -> dict[str, Any]:
     """Fold an object's keys, so that their letter case and underscores don't matter."""
@@ -25,12 +28,13 @@ def number_of(value: object) -> str:
 
 def words_of(value: object) -> str | None:
     """Give what the service says, without URLs: the one of an answer's own details holds a key."""
-    return re.sub(r"\S+://\S+", "(URL)", text_of(value) or "") or None
+    # From the beginning of a word only: else a long word is searched once for each of its letters.
+    return re.sub(r"(?<!\S)\S+://\S+", "(URL)", text_of(value) or "") or None
 
 
 def text_of(value: object) -> str | None:
     """Give a value as text that every database takes; no text is ``None``."""
-    return None if value is None or isinstance(value, (dict, list)) else _clean(str(value))
+    return None if value is None or isinstance(value, (dict, list)) else _clean(str(value)[:LONGEST_TEXT])
 
 
 @lru_cache(maxsize=1000)

@@ -44,6 +44,7 @@ FAULTS: list[tuple[str, dict[str, Any], Outcome, int]] = [
     ("wrong_json", {}, UNREADABLE, 1),
     ("empty", {}, UNREADABLE, 1),
     ("redirect", {"location": "http://127.0.0.1:9/"}, UNREADABLE, 1),
+    ("redirect", {"location": "http://["}, UNREADABLE, 1),
     ("429", {}, OK, 2),
     ("429", {"retry_after": 0}, OK, 2),
     ("429", {"retry_after": "soon"}, OK, 2),
@@ -64,6 +65,7 @@ FAULTS: list[tuple[str, dict[str, Any], Outcome, int]] = [
     ("other_case", {}, OK, 1),
     ("other_case", {"changes": ["keys", "code", "price_text"]}, OK, 1),
     ("other_case", {"changes": ["price_missing"]}, OK, 1),
+    ("other_case", {"changes": ["price_huge"]}, OK, 1),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -328,13 +329,16 @@ def test_a_price_is_shared_over_the_numbers_that_were_answered() -> None:
     assert [lookup.price for lookup in parsed.lookups.values()] == [Decimal("0.005")] * 2
 
 
-@pytest.mark.parametrize("price", [None, "free", [], {}, -1])
-def test_an_answer_without_a_readable_price_is_kept(price: object) -> None:
+@pytest.mark.parametrize("price", [None, "free", [], {}, -1, 1e12, float("nan"), float("inf")])
+def test_an_answer_without_a_readable_price_is_kept_and_the_price_is_told(
+    price: object, caplog: pytest.LogCaptureFixture
+) -> None:
     parsed = wire.parse_numbers(answer(200, found(record(), price=price)), [ONE])
 
     assert parsed.price is None
     assert parsed.lookups[ONE].price is None
     assert parsed.lookups[ONE].country == "IN"
+    assert ("price" in caplog.text) is (price is not None)
 
 
 def test_records_of_strangers_and_repetitions_are_ignored_and_counted() -> None:
@@ -352,6 +356,18 @@ def test_what_no_database_takes_is_taken_out_of_an_answer() -> None:
 
     assert lookup.country_code is None
     assert lookup.current_operator == "Air\ufffdtel \ufffd"
+
+
+def test_texts_of_any_length_are_read_at_once_and_kept_as_far_as_every_database_takes_them() -> None:
+    long = "z" * 50_000
+    began = time.monotonic()
+    lookup = wire.parse_numbers(answer(200, found(record(current_operator=long))), [ONE]).lookups[ONE]
+    error = refused(400, failure(f"LKP400{long}", long, long), X_Request_Id=long)
+
+    assert time.monotonic() - began < 2
+    assert lookup.current_operator == "z" * 2_000
+    assert error.vendor_message == "z" * 2_000
+    assert len(str(error)) < 7_000
 
 
 def test_numbers_stand_in_a_request_as_on_kaleyras_pages() -> None:

@@ -69,6 +69,7 @@ def _quick(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         ("other_case", {"changes": ["price_missing"]}, OK, 4),
         ("other_case", {"changes": ["price_text"]}, OK, 4),
         ("other_case", {"changes": ["price_zero"]}, OK, 4),
+        ("other_case", {"changes": ["price_huge"]}, OK, 4),
     ],
 )
 def test_a_fault_ends_in_its_status_for_exactly_the_numbers_concerned(
