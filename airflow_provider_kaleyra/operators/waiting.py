@@ -142,7 +142,8 @@ class WaitingOperator(EnrichmentOperator):
 
         :raises AirflowException: if the time is over and answers are missing.
         """
-        price = self._spent(context) - Decimal(ending.spent)
+        # What another run has taken over is no longer in the sum.
+        price = max(Decimal(0), self._spent(context) - Decimal(ending.spent))
         enrichment = self._enrich(context, ending.after(0, price))
         if late is not None:
             raise AirflowException(late)
