@@ -40,9 +40,9 @@ class KaleyraError(Exception):
 
     :param message: what happened and the way out.
     :param status: HTTP status of the answer, if one came.
-    :param code: Kaleyra's own code, such as ``RCS704``, as it was received.
+    :param code: Kaleyra's own code, such as ``RCS704``, numbers masked.
     :param vendor_message: Kaleyra's own words, numbers masked.
-    :param request_id: the service's name for the request, to quote to Kaleyra's support.
+    :param request_id: the service's name for the request, to quote to Kaleyra's support, numbers masked.
     """
 
     lookup_status: ClassVar[Status] = "failed"
@@ -62,9 +62,9 @@ class KaleyraError(Exception):
         super().__init__(message)
         self.message = message
         self.status = status
-        self.code = code
-        self.vendor_message = mask_text(vendor_message) if vendor_message else None
-        self.request_id = request_id
+        self.code, self.vendor_message, self.request_id = (
+            mask_text(text) if text else None for text in (code, vendor_message, request_id)
+        )
 
     def __str__(self) -> str:
         told = [

@@ -10,27 +10,26 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from airflow_provider_kaleyra.api.failures import error_of
 from airflow_provider_kaleyra.api.models import Details, NumberLookup
 from airflow_provider_kaleyra.api.money import parse_price, share
+from airflow_provider_kaleyra.api.values import folded, integer_of, number_of, text_of
 from airflow_provider_kaleyra.api.wire import (
     Parsed,
     Response,
     asked_for,
     envelope_of,
-    error_of,
-    folded,
-    integer_of,
     lookup_id_of,
     number_fields,
-    number_of,
     read_envelope,
     records_of,
-    text_of,
 )
 from airflow_provider_kaleyra.errors import (
     BadRequestError,
     ConfigurationError,
-    UnreadableAnswerError,
+    RateLimitedError,
+    ServiceError,
+    SetupError,
 )
 
 EXPIRED = "lookup_expired"
@@ -95,7 +94,9 @@ def parse_details(response: Response, lookup_id: str, number: str | None) -> Det
     if 200 <= status < 300:
         said_no = envelope is not None and error is not None
         return Details(None if status == 202 or said_no else _lookup(response.body, lookup_id, number))
-    if error is None or (400 <= status < 500 and isinstance(error, (BadRequestError, UnreadableAnswerError))):
+    if error is None or (
+        400 <= status < 500 and not isinstance(error, (SetupError, RateLimitedError, ServiceError))
+    ):
         return Details()
     raise error
 

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import logging
 from decimal import Decimal, InvalidOperation
 
+from airflow_provider_kaleyra.phone import mask_text
+
+log = logging.getLogger(__name__)
+
 QUANTUM = Decimal("0.0000000001")
+MOST = Decimal(10**10)
+"""An amount as large as this fits in no ledger."""
 
 
 def parse_price(value: object) -> Decimal | None:
-    """Read a price from JSON: ``0.80000000000000004`` is 0.8. Missing, negative or nonsense is ``None``."""
-    if value is None or isinstance(value, bool):
+    """Read a price from JSON: ``0.80000000000000004`` is 0.8.
+
+    Missing is ``None``, and so, with a warning, is what is negative, too large to be filed, or nonsense.
+    """
+    if value is None:
         return None
+    price = None if isinstance(value, bool) else _amount(value)
+    if price is None:
+        log.warning(
+            "An answer names a price that is no amount; it is not counted: %s", mask_text(str(value)[:40])
+        )
+    return price
+
+
+def _amount(value: object) -> Decimal | None:
     try:
         # A float's repr is the shortest text that means it, hence the amount the sender wrote down.
         price = Decimal(repr(value) if isinstance(value, float) else str(value).strip())
-        return price.quantize(QUANTUM).normalize() if price.is_finite() and price >= 0 else None
+        price = price.quantize(QUANTUM).normalize()
     except InvalidOperation:
         return None
+    return price if price.is_finite() and 0 <= price < MOST else None
 
 
 def share(price: Decimal, count: int) -> list[Decimal]:

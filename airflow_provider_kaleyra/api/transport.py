@@ -108,6 +108,12 @@ class _Adapter(HTTPAdapter):
         return manager
 
 
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
+        # None is followed, and none prepared: requests would stumble over a Location that cannot be read.
+        return None
+
+
 class _MaskNumbers(logging.Filter):
     """urllib3 names the paths of requests, at DEBUG level and in warnings, and ours hold phone numbers."""
 
@@ -142,7 +148,7 @@ class Transport:
     def __init__(self, config: ClientConfig) -> None:
         _MaskNumbers.install()
         self._key = config.api_key.encode()
-        self._session = requests.Session()
+        self._session = _Session()
         # Neither proxies nor a .netrc of the environment: what is used stands in the connection.
         self._session.trust_env = False
         self._headers: dict[str, Any] = {**self._session.headers, **key_header(config.api_key)}

@@ -13,28 +13,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
 from itertools import chain
 from typing import Any, Generic
 from urllib.parse import quote
 
 from airflow_provider_kaleyra.api.config import ClientConfig
+from airflow_provider_kaleyra.api.failures import error_of
 from airflow_provider_kaleyra.api.models import DeviceLookup, LookupT, NumberLookup
 from airflow_provider_kaleyra.api.money import parse_price, share
-from airflow_provider_kaleyra.api.retry import parse_retry_after
-from airflow_provider_kaleyra.errors import (
-    AuthenticationError,
-    BadRequestError,
-    ConfigurationError,
-    InvalidNumberError,
-    KaleyraError,
-    NotE164Error,
-    RateLimitedError,
-    RcsChannelDisabledError,
-    ServiceError,
-    SetupError,
-    UnreadableAnswerError,
-)
+from airflow_provider_kaleyra.api.values import flag_of, folded, integer_of, number_of, text_of
+from airflow_provider_kaleyra.errors import NotE164Error, UnreadableAnswerError
 
 BULK_LEAST, BULK_MOST = 100, 500
 """Unique numbers in one Bulk Device Lookup."""
@@ -152,7 +140,7 @@ def parse_devices(response: Response, numbers: Sequence[str]) -> Parsed[DeviceLo
                 DeviceLookup(
                     phone_number=number,
                     response_code=code,
-                    rcs_enabled=_flag(record.get("rcsenabled")),
+                    rcs_enabled=flag_of(record.get("rcsenabled")),
                     carrier_id=text_of(record.get("carrierid")),
                     carrier_status=text_of(record.get("carrierstatus")),
                 ),
@@ -209,7 +197,7 @@ def number_fields(record: Mapping[str, Any]) -> dict[str, Any]:
         "lookup_id": lookup_id_of(record),
         "country": text_of(record.get("country")),
         "country_code": integer_of(record.get("countrycode")),
-        "is_ported": _flag(record.get("isported")),
+        "is_ported": flag_of(record.get("isported")),
         **networks,
     }
 
@@ -250,16 +238,6 @@ def read_envelope(body: bytes) -> dict[str, Any] | None:
     return envelope if isinstance(envelope.get("code"), str) else None
 
 
-def folded(value: object) -> dict[str, Any]:
-    """Fold an object's keys, so that their letter case and underscores don't matter."""
-    return {_folded_key(key): item for key, item in value.items()} if isinstance(value, dict) else {}
-
-
-@lru_cache(maxsize=1000)
-def _folded_key(key: str) -> str:
-    return key.lower().replace("_", "")
-
-
 def records_of(data: object) -> list[dict[str, Any]]:
     """Give the records in an answer's ``data``: one object, a list of them, or an object holding a list."""
     if isinstance(data, Mapping):
@@ -275,118 +253,3 @@ def records_of(data: object) -> list[dict[str, Any]]:
 
 
 _NUMBER_KEYS = frozenset({"deviceaddress", "mobilenumber"})
-
-
-def error_of(response: Response, envelope: Mapping[str, Any] | None) -> KaleyraError | None:
-    """Tell what an answer's status, code and ``error`` together mean; ``None`` for success."""
-    status = response.status
-    details: dict[str, Any] = {"status": status, "request_id": response.headers.get("x-request-id")}
-    retry_after = parse_retry_after(response.headers.get("Retry-After"), response.at)
-    if envelope is None:
-        return _error_without_envelope(status, retry_after, details)
-    code = str(envelope["code"]).strip().upper()
-    # An error whose fields are all empty is none.
-    error = {key: value for key, value in folded(envelope.get("error")).items() if value}
-    kind = str(error.get("errorcode") or "").strip().upper()
-    details |= {
-        "code": text_of(envelope["code"]),
-        "vendor_message": _words(error.get("errormessage")) or _words(envelope.get("message")),
-    }
-    if 200 <= status < 300 and not error and not _FAILURE.fullmatch(code):
-        return None
-    if code == "RCS601" or kind == "RCS_CHANNEL_DISABLED":
-        return RcsChannelDisabledError(
-            "The RCS channel is not enabled on this account: ask your Kaleyra representative for it",
-            **details,
-        )
-    if kind == "PROV_ERROR":
-        return ServiceError("The carrier behind Kaleyra reported an error", **details)
-    if kind == "INVALID_FIELD_FORMAT" and code == "RCS704":
-        return InvalidNumberError("Kaleyra takes this for no phone number with a country code", **details)
-    if code == "RCS404" or kind == "RCS404" or status == 405:
-        return _no_route(details)
-    return _error_by_status(status, retry_after, details) or BadRequestError(
-        "Kaleyra refused the request", **details
-    )
-
-
-# RCS702 stands with success and with failure; the codes of success for the other endpoints are open.
-_FAILURE = re.compile("(RCS|LKP)[45][0-9]{2}|RCS(601|701|704|904)")
-
-
-def _error_by_status(status: int, retry_after: float | None, details: dict[str, Any]) -> KaleyraError | None:
-    if status == 401:
-        return AuthenticationError(
-            "Kaleyra refused the account SID or API key: check login and password of the connection, that "
-            "the key is active, and that pod and rcs_pod are the account's",
-            **details,
-        )
-    if status == 403:
-        return AuthenticationError(
-            "Kaleyra refused to serve this address or API key: check that the key's allow-list has the "
-            "address that this machine is seen from, and that the account may use this API",
-            **details,
-        )
-    if status == 402:
-        return SetupError("Kaleyra asks for payment: is there credit left on the account?", **details)
-    if status == 429 or (status == 503 and retry_after is not None):
-        return RateLimitedError("Kaleyra asked to come back later", retry_after=retry_after, **details)
-    if status >= 500:
-        return ServiceError("Kaleyra reported an error of its own", **details)
-    return None
-
-
-def _error_without_envelope(status: int, retry_after: float | None, details: dict[str, Any]) -> KaleyraError:
-    if status in (404, 405):
-        return _no_route(details)
-    if status in (413, 414):
-        return BadRequestError("The request is too long for a gateway before Kaleyra", **details)
-    known = _error_by_status(status, retry_after, details)
-    if known is None or isinstance(known, ServiceError):
-        # Only Kaleyra itself can say that it bought nothing.
-        return UnreadableAnswerError("An answer came that is not one of Kaleyra's", **details)
-    return known
-
-
-def _no_route(details: dict[str, Any]) -> ConfigurationError:
-    return ConfigurationError(
-        "The service knows no such route: check host, pod, rcs_pod and rcs_host of the connection", **details
-    )
-
-
-def number_of(value: object) -> str:
-    """Give digits as E.164, and what is no digits as empty text."""
-    digits = str(value if value is not None else "").strip().removeprefix("+")
-    return f"+{digits}" if digits.isascii() and digits.isdigit() else ""
-
-
-def _words(value: object) -> str | None:
-    """Give what the service says, without URLs: the one of an answer's own details holds a key."""
-    return re.sub(r"\S+://\S+", "(URL)", text_of(value) or "") or None
-
-
-def text_of(value: object) -> str | None:
-    """Give a value as text that every database takes; no text is ``None``."""
-    return None if value is None or isinstance(value, (dict, list)) else _clean(str(value))
-
-
-@lru_cache(maxsize=1000)
-def _clean(text: str) -> str | None:
-    # What no database takes (NUL, lone surrogates) becomes U+FFFD.
-    text = text.replace("\0", "\ufffd")
-    if not text.isascii():
-        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text.strip() or None
-
-
-def integer_of(value: object) -> int | None:
-    """Give a small whole number, written as one or as text."""
-    text = str(value if value is not None else "").strip().removeprefix("+")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
-
-
-def _flag(value: object) -> bool | None:
-    return value if isinstance(value, bool) else _FLAGS.get(str(value).strip().lower())
-
-
-_FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}

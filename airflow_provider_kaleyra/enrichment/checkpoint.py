@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, Protocol
 
 from airflow_provider_kaleyra.enrichment.kinds import ANSWERED
 from airflow_provider_kaleyra.enrichment.ledger import PENDING, Claimed, Known, Settled
+from airflow_provider_kaleyra.phone import mask_text
+
+log = logging.getLogger(__name__)
 
 KEY = "kaleyra_outcomes_{}"
 KEPT = (*ANSWERED, PENDING)
@@ -47,11 +52,15 @@ class Checkpoints:
         self.ending = ending
         self._answers: dict[str, Mapping[str, Any]] = {}
         self._pieces = 0
-        self._piece: list[Mapping[str, Any]] = []
         self._size = 0
+        self._told = False
+        # Who cannot tell what is paid for already buys nothing: a store that is out of reach now is raised.
         while store is not None and (piece := store.get(KEY.format(self._pieces))):
             self._answers |= {row["phone_number"]: row for row in piece}
             self._pieces += 1
+        # What the store does not have yet, by the number of the piece: the newest, which still grows, and
+        # those before it that it did not take.
+        self._unkept: dict[int, list[Mapping[str, Any]]] = {self._pieces: []}
 
     def reading(self) -> AbstractContextManager[None]:
         """Open nothing."""
@@ -106,11 +115,10 @@ class Checkpoints:
             if self._store is None or row["status"] not in KEPT:
                 continue
             size = len(json.dumps(row)) + 2
-            if self._piece and self._size + size > LARGEST:
-                self._keep()
+            if self._size and self._size + size > LARGEST:
                 self._pieces += 1
-                self._piece, self._size = [], 0
-            self._piece.append(row)
+                self._unkept[self._pieces], self._size = [], 0
+            self._unkept[self._pieces].append(row)
             self._size += size
         self._keep()
 
@@ -120,12 +128,35 @@ class Checkpoints:
     def end(self) -> None:
         """Forget all: the outcomes are the task's XCom now, and a cleared task shall ask anew."""
         if self._store is not None:
-            for piece in range(self._pieces + bool(self._piece)):
-                self._store.delete(KEY.format(piece))
+            for number in range(self._pieces + bool(self._size)):
+                if not self._done(partial(self._store.delete, KEY.format(number))):
+                    return
 
     def _keep(self) -> None:
-        if self._store is not None and self._piece:
-            self._store.set(KEY.format(self._pieces), self._piece)
+        if self._store is None:
+            return
+        for number, piece in list(self._unkept.items()):
+            # In their order: the next try reads up to the first gap.
+            if not piece or not self._done(partial(self._store.set, KEY.format(number), piece)):
+                return
+            if number < self._pieces:
+                del self._unkept[number]
+
+    def _done(self, act: Callable[[], None]) -> bool:
+        """Tell whether the store did it. If not, the run goes on: it can still give what it has paid for."""
+        try:
+            act()
+        except Exception as error:
+            if not self._told:
+                log.warning(
+                    "Airflow's task state store fails. A retry may have to ask again about numbers that were "
+                    "answered meanwhile: %s: %s",
+                    type(error).__name__,
+                    mask_text(str(error)),
+                )
+            self._told = True
+            return False
+        return True
 
 
 def _jsonable(value: Any) -> Any:

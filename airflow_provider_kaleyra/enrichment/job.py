@@ -130,7 +130,14 @@ class Job:
                 "parameters must be a mapping, its names stand as :name in the SQL",
             ),
             (
-                self.default_region is not None and not re.fullmatch("[A-Z]{2}", self.default_region),
+                self.write_back is not None and not isinstance(self.write_back, Mapping),
+                "write_back must be a mapping of source columns to outcome fields",
+            ),
+            (
+                self.default_region is not None
+                and not (
+                    isinstance(self.default_region, str) and re.fullmatch("[A-Z]{2}", self.default_region)
+                ),
                 f"default_region must be an ISO country such as IN, not {self.default_region!r}",
             ),
             (
@@ -143,7 +150,7 @@ class Job:
                 f"max_lookups must be a whole number of 0 or more, not {self.max_lookups!r}",
             ),
             (
-                self.max_price is not None and not self.max_price >= 0,
+                self.max_price is not None and (self.max_price.is_nan() or self.max_price < 0),
                 f"max_price must be an amount of 0 or more, not {self.max_price!r}",
             ),
             (
@@ -174,12 +181,17 @@ class Job:
                 f"max_workers must be 1 to {MOST_WORKERS}, not {self.max_workers!r}",
             ),
             (
-                isinstance(self.max_failed, bool) or not 0 <= self.max_failed <= 1,
+                not _is_share(self.max_failed),
                 f"max_failed must be a share from 0 to 1, not {self.max_failed!r}",
             ),
             (
                 shard is not None
-                and not (len(shard) == 2 and _is_int(shard[1], 1) and _is_int(shard[0], 0, shard[1] - 1)),
+                and not (
+                    isinstance(shard, Sequence)
+                    and len(shard) == 2
+                    and _is_int(shard[1], 1)
+                    and _is_int(shard[0], 0, shard[1] - 1)
+                ),
                 f"shard must be (index, count) with 0 <= index < count, not {shard!r}",
             ),
         ]
@@ -211,6 +223,10 @@ def _listed(names: Collection[Any]) -> str:
 
 def _is_positive(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _is_int(value: object, least: int, most: float = float("inf")) -> bool:

@@ -91,6 +91,7 @@ class EnrichmentOperator(Traced, BaseOperator):
 
     kind: ClassVar[Kind]
     _enrichment: Enrichment | None = None
+    _told_to_end = False
     _service: Service | None = None
     default_batch_size: ClassVar[int]
     least_batch: ClassVar[int] = 1
@@ -183,6 +184,8 @@ class EnrichmentOperator(Traced, BaseOperator):
             task_state_store(context),
             ending.since if ending else None,
         )
+        if self._told_to_end:
+            enrichment.stop()
         try:
             if ending:
                 ending.recall(enrichment)
@@ -215,5 +218,7 @@ class EnrichmentOperator(Traced, BaseOperator):
 
     def on_kill(self) -> None:
         """Ask nothing more; what is in flight is still awaited and filed."""
+        # While the task prepares there is nothing to stop yet.
+        self._told_to_end = True
         if self._enrichment is not None:
             self._enrichment.stop()

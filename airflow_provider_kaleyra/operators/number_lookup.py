@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import conf
@@ -54,7 +54,10 @@ class NumberLookupOperator(WaitingOperator):
         wait_timeout: float = 86_400,
         **kwargs: Any,
     ) -> None:
-        self.max_price = None if max_price is None else Decimal(str(max_price))
+        try:
+            self.max_price = None if max_price is None else Decimal(str(max_price))
+        except InvalidOperation:
+            raise ConfigurationError(f"max_price must be an amount of 0 or more, not {max_price!r}") from None
         self.mode = mode
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from airflow.providers.common.compat.sdk import XComArg
@@ -42,17 +43,25 @@ class Parameters(Numbers):
     __repr__ = __str__
 
 
-class Query(Numbers):
+class Template(Numbers):
+    """Numbers beside a template, or in one."""
+
+    def __call__(self, context: Any, jinja_env: Any) -> Any:
+        """Render the value: Airflow renders no objects, and calls those that can be called."""
+        return context["task"].render_template(self.value, context, jinja_env)
+
+
+class ParametersTemplate(Parameters, Template):
+    """Parameters of a query, a template among them."""
+
+
+class Query(Template):
     """A query, or a part of one. Where Airflow shows it, the numbers in it are masked."""
 
     def __str__(self) -> str:
         return mask_text(self.value)
 
     __repr__ = __str__
-
-    def __call__(self, context: Any, jinja_env: Any) -> Any:
-        """Render the text: Airflow renders no objects, and calls those that can be called."""
-        return context["task"].render_template(self.value, context, jinja_env)
 
 
 class Concealed:
@@ -75,13 +84,13 @@ class Concealed:
 
 
 def conceal(value: Any, what: str = "numbers") -> Any:
-    """Wrap numbers that are known; what Airflow has yet to resolve stays as it is."""
-    return Numbers(value, what) if _known(value) else value
+    """Wrap numbers that are known; what Airflow has yet to resolve is without any as it stands."""
+    return _wrapped(value, partial(Numbers, what=what), partial(Template, what=what))
 
 
 def conceal_parameters(value: Any) -> Any:
     """Wrap parameters that are known."""
-    return Parameters(value) if _known(value) else value
+    return _wrapped(value, Parameters, ParametersTemplate)
 
 
 def conceal_query(value: Any) -> Any:
@@ -95,15 +104,26 @@ def revealed(value: Any) -> Any:
     return value.value if isinstance(value, Numbers) else value
 
 
-def _known(value: Any) -> bool:
-    return value is not None and not isinstance(value, Numbers) and not _unresolved(value)
+def _wrapped(value: Any, known: Callable[[Any], Any], template: Callable[[Any], Any]) -> Any:
+    # A reference to another task has to be seen by Airflow.
+    if value is None or isinstance(value, Numbers) or _anywhere(value, _is_reference):
+        return value
+    if not _anywhere(value, _is_template):
+        return known(value)
+    return template(value) if mask_text(str(value)) != str(value) else value
 
 
-def _unresolved(value: Any) -> bool:
-    if isinstance(value, str):
-        return "{{" in value or "{%" in value
+def _anywhere(value: Any, is_meant: Callable[[Any], bool]) -> bool:
     if isinstance(value, (list, tuple, set)):
-        return any(_unresolved(item) for item in value)
+        return any(_anywhere(item, is_meant) for item in value)
     if isinstance(value, dict):
-        return any(_unresolved(item) for item in value.values())
+        return any(_anywhere(item, is_meant) for item in value.values())
+    return is_meant(value)
+
+
+def _is_template(value: Any) -> bool:
+    return isinstance(value, str) and ("{{" in value or "{%" in value)
+
+
+def _is_reference(value: Any) -> bool:
     return isinstance(value, XComArg) or hasattr(value, "iter_references")

@@ -125,6 +125,8 @@ class WaitingOperator(EnrichmentOperator):
             pending = PendingList(questions, file)
         client = KaleyraHook(self.kaleyra_conn_id).get_conn()
         self._waiting = Waiting(client, pending, self.max_workers)
+        if self._told_to_end:
+            self._waiting.stop()
         late = None
         try:
             self._waiting.wait(self.poll_interval, ending.deadline)
@@ -140,7 +142,8 @@ class WaitingOperator(EnrichmentOperator):
 
         :raises AirflowException: if the time is over and answers are missing.
         """
-        price = self._spent(context) - Decimal(ending.spent)
+        # What another run has taken over is no longer in the sum.
+        price = max(Decimal(0), self._spent(context) - Decimal(ending.spent))
         enrichment = self._enrich(context, ending.after(0, price))
         if late is not None:
             raise AirflowException(late)

@@ -91,6 +91,8 @@ def _respelt(envelope: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]
             envelope["price"] = str(envelope["price"])
         if "price_zero" in changes:
             envelope["price"] = Decimal(0)
+        if "price_huge" in changes:
+            envelope["price"] = Decimal(10**12)
         if "price_missing" in changes:
             del envelope["price"]
     return envelope

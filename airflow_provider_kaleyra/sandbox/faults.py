@@ -67,6 +67,7 @@ CHANGES: dict[str, str] = {
     "code": 'the code in small letters, "lkp200"',
     "price_text": 'price is text, "0.500"',
     "price_zero": "price is 0; the account is charged all the same",
+    "price_huge": "price is 1000000000000, more than a ledger can hold",
     "price_missing": "no price; the account is charged all the same",
 }
 DEFAULT_CHANGES = ("is_ported", "country_code", "rcs_enabled", "letters", "roaming_operator")

@@ -19,7 +19,13 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_kaleyra.enrichment.job import check_columns
 from airflow_provider_kaleyra.enrichment.kinds import NUMBER
-from airflow_provider_kaleyra.errors import ConfigurationError, KaleyraError, SetupError, StillPendingError
+from airflow_provider_kaleyra.errors import (
+    ConfigurationError,
+    KaleyraError,
+    SetupError,
+    StillPendingError,
+    StoppedError,
+)
 from airflow_provider_kaleyra.operators.numbers import Concealed, conceal, revealed
 from airflow_provider_kaleyra.operators.runs import failing_for_good
 from airflow_provider_kaleyra.retries import default_policy
@@ -57,6 +63,7 @@ class LookupDetailsSensor(BaseSensorOperator):
     lookup_id = Concealed(partial(conceal, what="lookups"))
     _waiting: Waiting | None = None
     _pending: Any = None
+    _told_to_end = False
     _failed = 0
 
     def __init__(
@@ -116,7 +123,7 @@ class LookupDetailsSensor(BaseSensorOperator):
             waiting = self._prepare()
             try:
                 waiting.last = waiting.round()
-            except SetupError:
+            except (SetupError, StoppedError):
                 raise
             except KaleyraError as error:
                 self._failed += 1
@@ -146,6 +153,8 @@ class LookupDetailsSensor(BaseSensorOperator):
 
     def on_kill(self) -> None:
         """Ask nothing more; what came is filed."""
+        # While the task prepares there is nothing to stop yet.
+        self._told_to_end = True
         if self._waiting is not None:
             self._waiting.stop()
 
@@ -192,6 +201,8 @@ class LookupDetailsSensor(BaseSensorOperator):
                 self._pending = PendingTable(engine, self.result_table, kind=NUMBER.only(self.columns))
             client = KaleyraHook(self.kaleyra_conn_id).get_conn()
             self._waiting = Waiting(client, self._pending, self.max_workers)
+            if self._told_to_end:
+                self._waiting.stop()
         return self._waiting
 
     def _questions(self) -> list[Question]:

@@ -317,12 +317,23 @@ def test_an_expired_id_has_failed(body: object) -> None:
     assert (lookup.status, lookup.reason) == ("failed", "lookup_expired")
 
 
-@pytest.mark.parametrize("kind", ["refuse", "reset", "reset_mid_body", "json_error", "html_error", "429"])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("refuse", {}),
+        ("reset", {}),
+        ("reset_mid_body", {}),
+        ("json_error", {}),
+        ("json_error", {"status": 504}),
+        ("html_error", {}),
+        ("429", {"retry_after": 0}),
+    ],
+)
 def test_a_question_by_id_is_free_and_so_asked_again(
-    client: KaleyraClient, sandbox: Sandbox, kind: str
+    client: KaleyraClient, sandbox: Sandbox, kind: str, options: dict[str, Any]
 ) -> None:
     lookup_id = client.submit_number_lookup([ONE]).lookup_ids[ONE]
-    sandbox.fault(kind, endpoint="details", **({"retry_after": 0} if kind == "429" else {}))
+    sandbox.fault(kind, endpoint="details", **options)
     lookup = client.ask_details(lookup_id, ONE).lookup
 
     assert lookup is not None

@@ -23,13 +23,16 @@ from airflow_provider_kaleyra.api.money import QUANTUM, parse_price, share
         ("3", "3"),
         ("0", "0"),
         ("1e-3", "0.001"),
+        ('"9999999999.9999999999"', "9999999999.9999999999"),
     ],
 )
 def test_a_price_is_the_amount_that_was_meant(text: str, amount: str) -> None:
     assert parse_price(json.loads(text)) == Decimal(amount)
 
 
-@pytest.mark.parametrize("text", ["null", "true", '"free"', '""', "-1", "NaN", "Infinity", "[0.5]", "1e300"])
+@pytest.mark.parametrize(
+    "text", ["null", "true", '"free"', '""', "-1", "NaN", "Infinity", "[0.5]", "1e300", "1e10"]
+)
 def test_what_is_no_amount_is_no_price(text: str) -> None:
     assert parse_price(json.loads(text)) is None
 

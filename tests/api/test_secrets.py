@@ -131,6 +131,26 @@ def test_a_number_or_key_in_kaleyras_own_words_goes_no_further(
     assert "Account of api-key *** may not ask about" in str(caught.value)
 
 
+def test_a_number_in_a_code_or_a_requests_name_goes_no_further(
+    requests_mock: mocking.Mocker, logged: Callable[[], list[str]]
+) -> None:
+    client = KaleyraClient(ClientConfig.parse(login="HXAP16IN", password=KEY))
+    requests_mock.get(
+        mocking.ANY,
+        status_code=500,
+        json={"code": f"RCS500: {SIX[0]}", "message": "no"},
+        headers={"X-Request-Id": f"req-{SIX[0][1:]}"},
+    )
+    with pytest.raises(errors.ServiceError) as caught:
+        client.lookup_device(SIX[0])
+    (lookup,) = client.lookup_devices([SIX[0]])
+
+    shown = [*traceback.format_exception(caught.value), repr(vars(caught.value)), repr(lookup), *logged()]
+    assert shows("".join(shown), [SIX[0]]) == []
+    assert "RCS500: " in str(lookup.response_code)
+    assert "request req-" in str(lookup.error_message)
+
+
 def test_no_repr_shows_a_number_or_the_key(client: KaleyraClient, sandbox: Sandbox) -> None:
     device = client.lookup_device(SIX[0])
     (number,) = client.lookup_numbers(SIX[:1])

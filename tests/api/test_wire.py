@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -133,6 +134,16 @@ def test_a_channel_that_is_off_is_told_by_its_code_whatever_the_status(status: i
     assert type(refused(status, CHANNEL)) is errors.RcsChannelDisabledError
 
 
+@pytest.mark.parametrize(("status", "body"), [(200, {"code": "RCS504"}), (504, UPSTREAM), (408, UPSTREAM)])
+def test_a_time_out_is_told_by_its_code_or_its_status_whoever_waited(
+    status: int, body: dict[str, Any]
+) -> None:
+    error = refused(status, body)
+
+    assert type(error) is errors.AmbiguousOutcomeError
+    assert (error.lookup_status, error.lookup_reason) == ("in_doubt", "no_answer")
+
+
 def test_a_channel_that_is_off_is_told_by_its_code_or_its_error_alone() -> None:
     assert type(refused(400, CHANNEL | {"error": {}})) is errors.RcsChannelDisabledError
     assert type(refused(400, CHANNEL | {"code": "RCS904"})) is errors.RcsChannelDisabledError
@@ -158,13 +169,14 @@ def test_a_401_without_the_channels_code_is_a_wrong_key() -> None:
         (402, errors.SetupError),
         (403, errors.AuthenticationError),
         (404, errors.BadRequestError),
-        (409, errors.BadRequestError),
+        (408, errors.AmbiguousOutcomeError),
+        (409, errors.KaleyraError),
         (413, errors.BadRequestError),
         (429, errors.RateLimitedError),
         (500, errors.ServiceError),
         (501, errors.ServiceError),
         (503, errors.ServiceError),
-        (504, errors.ServiceError),
+        (504, errors.AmbiguousOutcomeError),
     ],
 )
 def test_an_unknown_code_is_told_by_its_status_and_kept_with_its_message(
@@ -201,7 +213,7 @@ HTML = b"<html><head><title>502 Bad Gateway</title></head></html>"
 
 
 @pytest.mark.parametrize("body", [HTML, b"", b"{", b'{"ok": true}', b"[1]", b"null", b'"code"', b"\xff\xfe"])
-@pytest.mark.parametrize("status", [200, 204, 307, 400, 418, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [200, 204, 307, 400, 408, 409, 418, 500, 502, 503, 504])
 def test_an_answer_that_is_none_of_kaleyras_leaves_the_lookup_in_doubt(status: int, body: bytes) -> None:
     error = refused(status, body)
 
@@ -317,13 +329,16 @@ def test_a_price_is_shared_over_the_numbers_that_were_answered() -> None:
     assert [lookup.price for lookup in parsed.lookups.values()] == [Decimal("0.005")] * 2
 
 
-@pytest.mark.parametrize("price", [None, "free", [], {}, -1])
-def test_an_answer_without_a_readable_price_is_kept(price: object) -> None:
+@pytest.mark.parametrize("price", [None, "free", [], {}, -1, 1e12, float("nan"), float("inf")])
+def test_an_answer_without_a_readable_price_is_kept_and_the_price_is_told(
+    price: object, caplog: pytest.LogCaptureFixture
+) -> None:
     parsed = wire.parse_numbers(answer(200, found(record(), price=price)), [ONE])
 
     assert parsed.price is None
     assert parsed.lookups[ONE].price is None
     assert parsed.lookups[ONE].country == "IN"
+    assert ("price" in caplog.text) is (price is not None)
 
 
 def test_records_of_strangers_and_repetitions_are_ignored_and_counted() -> None:
@@ -341,6 +356,18 @@ def test_what_no_database_takes_is_taken_out_of_an_answer() -> None:
 
     assert lookup.country_code is None
     assert lookup.current_operator == "Air\ufffdtel \ufffd"
+
+
+def test_texts_of_any_length_are_read_at_once_and_kept_as_far_as_every_database_takes_them() -> None:
+    long = "z" * 50_000
+    began = time.monotonic()
+    lookup = wire.parse_numbers(answer(200, found(record(current_operator=long))), [ONE]).lookups[ONE]
+    error = refused(400, failure(f"LKP400{long}", long, long), X_Request_Id=long)
+
+    assert time.monotonic() - began < 2
+    assert lookup.current_operator == "z" * 2_000
+    assert error.vendor_message == "z" * 2_000
+    assert len(str(error)) < 7_000
 
 
 def test_numbers_stand_in_a_request_as_on_kaleyras_pages() -> None:

@@ -163,6 +163,16 @@ def test_a_lost_answer_puts_exactly_its_batch_in_doubt_and_the_run_goes_on(
         ({"numbers": TEN, "max_workers": 0}, "max_workers"),
         ({"numbers": TEN, "max_failed": 1.5}, "max_failed"),
         ({"numbers": TEN, "shard": (3, 3)}, "shard"),
+        ({"numbers": TEN, "max_price": "abc"}, "max_price must be an amount"),
+        ({"numbers": TEN, "max_price": float("nan")}, "max_price must be an amount"),
+        ({"numbers": TEN, "max_failed": None}, "max_failed must be a share"),
+        ({"numbers": TEN, "max_failed": "0.1"}, "max_failed must be a share"),
+        ({"numbers": TEN, "shard": 5}, "shard must be"),
+        ({"numbers": TEN, "default_region": 5}, "default_region must be an ISO country"),
+        (
+            {"source_table": "c", "sql_conn_id": "w", "result_table": "r", "write_back": ["a"]},
+            "write_back must be a mapping",
+        ),
         (
             {
                 "source_table": "c",

@@ -51,6 +51,9 @@ def _quick(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         ("json_error", {"status": 502}, OK, 5),
         ("json_error", {"status": 503, "retry_after": 0}, OK, 5),
         ("json_error", {"status": 500, "times": 3}, ("failed", "service_error"), 6),
+        ("json_error", {"status": 408, "bought": True}, IN_DOUBT_NO_ANSWER, 4),
+        ("json_error", {"status": 504, "bought": True}, IN_DOUBT_NO_ANSWER, 4),
+        ("json_error", {"status": 409}, ("failed", "service_error"), 4),
         ("prov_error", {"times": 3}, ("failed", "service_error"), 6),
         ("html_error", {"status": 500}, IN_DOUBT_UNREADABLE, 4),
         ("html_error", {"status": 502}, IN_DOUBT_UNREADABLE, 4),
@@ -66,6 +69,7 @@ def _quick(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         ("other_case", {"changes": ["price_missing"]}, OK, 4),
         ("other_case", {"changes": ["price_text"]}, OK, 4),
         ("other_case", {"changes": ["price_zero"]}, OK, 4),
+        ("other_case", {"changes": ["price_huge"]}, OK, 4),
     ],
 )
 def test_a_fault_ends_in_its_status_for_exactly_the_numbers_concerned(

@@ -145,6 +145,41 @@ def test_a_number_in_a_query_is_masked_in_the_dag_that_airflow_stores(beside: st
     assert TEN[0][1:] not in repr(task.where)
 
 
+BESIDE = [
+    {"numbers": [TEN[0], "{{ '" + TEN[1] + "' }}"]},
+    {"numbers": TEN[0] + ", {{ '" + TEN[1] + "' }}"},
+    {
+        "sql": "SELECT :one UNION ALL SELECT :two",
+        "parameters": {"one": TEN[0], "two": "{{ '" + TEN[1] + "' }}"},
+    },
+]
+
+
+@pytest.mark.parametrize("given", BESIDE, ids=["list", "text", "parameters"])
+def test_a_number_beside_a_template_is_not_in_the_dag_that_airflow_stores(given: dict[str, Any]) -> None:
+    from airflow.serialization.helpers import serialize_template_field
+
+    task = NumberLookupOperator(task_id="task", sql_conn_id="warehouse", **given)
+
+    stored = [str(serialize_template_field(getattr(task, name), name)) for name in given]
+    assert not any(number[1:] in text for text in stored for number in TEN)
+
+
+@pytest.mark.parametrize("given", BESIDE, ids=["list", "text", "parameters"])
+def test_a_number_beside_a_template_is_looked_up_and_not_rendered(
+    given: dict[str, Any], sandbox: Sandbox, sqlite_database: Database
+) -> None:
+    ran = run_task(NumberLookupOperator, sql_conn_id="warehouse", **given)
+
+    assert [row["phone_number"] for row in ran.xcom] == TEN[:2]
+    assert not any(number[1:] in json.dumps(ran.rendered) for number in TEN)
+
+
+def test_a_template_without_a_number_stays_as_it_is_written() -> None:
+    for template in ("{{ var.value.phones }}", ["{{ params.one }}", "{{ params.two }}"]):
+        assert NumberLookupOperator(task_id="task", numbers=template).numbers == template
+
+
 def test_a_query_without_a_number_stays_the_text_that_it_is() -> None:
     task = NumberLookupOperator(task_id="task", sql_conn_id="warehouse", sql="SELECT phone FROM contacts")
 

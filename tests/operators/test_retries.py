@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -64,8 +66,70 @@ class Store(dict[str, Any]):
         del self[key]
 
 
-def test_answers_are_kept_between_tries_in_pieces_of_less_than_64_kb(sandbox: Sandbox) -> None:
-    store = Store()
+class Flaky(Store):
+    """A task state store that is out of reach for some of the calls.
+
+    :param out: tells it for the n-th call.
+    """
+
+    def __init__(self, out: Callable[[int], bool]) -> None:
+        super().__init__()
+        self.out = out
+        self._calls = itertools.count(1)
+
+    def set(self, key: str, value: Any) -> None:
+        self._call()
+        super().set(key, value)
+
+    def delete(self, key: str) -> None:
+        self._call()
+        super().delete(key)
+
+    def _call(self) -> None:
+        if self.out(next(self._calls)):
+            raise ConnectionError(f"503 for {TEN[0]}")
+
+
+@with_policies
+def test_a_store_that_is_out_of_reach_for_a_while_ends_no_run_and_loses_no_answer(
+    sandbox: Sandbox, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Flaky(lambda call: call in (2, 3))
+    monkeypatch.setattr("airflow_provider_kaleyra.operators.base.task_state_store", lambda _: store)
+    sandbox.fault("missing", number=TEN[8], times=1)
+
+    ran = run_task(
+        NumberLookupOperator,
+        numbers=TEN,
+        batch_size=2,
+        max_workers=1,
+        max_failed=0,
+        retries=1,
+        retry_delay=timedelta(0),
+    )
+
+    assert ran.state == "success"
+    assert sandbox.account.purchases["number"] == {**dict.fromkeys(TEN, 1), TEN[8]: 2}
+    told = said()
+    assert told.count("task state store") == 1
+    assert TEN[0][1:] not in told
+
+
+def test_a_store_that_cannot_forget_ends_no_run(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Flaky(lambda call: call > 1)
+    monkeypatch.setattr("airflow_provider_kaleyra.operators.base.task_state_store", lambda _: store)
+
+    ran = run_task(NumberLookupOperator, numbers=TEN[:2])
+
+    assert ran.state == "success"
+    assert [row["status"] for row in ran.xcom] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("out", [lambda _: False, lambda call: call % 3 != 0], ids=["sound", "flaky"])
+def test_answers_are_kept_between_tries_in_pieces_of_less_than_64_kb(
+    sandbox: Sandbox, out: Callable[[int], bool]
+) -> None:
+    store = Flaky(out)
     checkpoints = Checkpoints(store)
     phones = numbers(1000)
     for start in range(0, len(phones), 7):
@@ -80,6 +144,8 @@ def test_answers_are_kept_between_tries_in_pieces_of_less_than_64_kb(sandbox: Sa
             for number in phones[start : start + 7]
         ]
         checkpoints.settle(None, answers)
+    store.out = lambda _: False
+    checkpoints.settle(None, [])
 
     assert len(store) > 1
     assert max(len(json.dumps(piece)) for piece in store.values()) < 65_535

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import threading
@@ -22,9 +23,11 @@ from airflow_provider_kaleyra.api.flight import Flight
 from airflow_provider_kaleyra.cli import main as kaleyra_ledger
 from airflow_provider_kaleyra.enrichment import filing
 from airflow_provider_kaleyra.errors import StoppedError
+from airflow_provider_kaleyra.hooks.kaleyra import KaleyraHook
 from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator
 from airflow_provider_kaleyra.operators.rcs import RcsCapabilityOperator
 from airflow_provider_kaleyra.sandbox import Sandbox
+from airflow_provider_kaleyra.sensors.lookup_details import LookupDetailsSensor
 from tests.support.airflow_runs import Said, run_task
 from tests.support.databases import Database
 from tests.support.numbers import numbers
@@ -252,6 +255,67 @@ def test_a_task_that_waits_for_submitted_lookups_ends_at_once_when_it_is_told_to
 
     assert time.monotonic() - began < 15
     assert statuses(sqlite_database, "filed") == dict.fromkeys(PHONES[:2], "pending")
+
+
+@pytest.fixture
+def told_to_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """Have the task told to end while it connects to the service, the n-th time."""
+    connect, handler = KaleyraHook.get_conn, signal.getsignal(signal.SIGTERM)
+
+    def at(time: int) -> None:
+        times = itertools.count(1)
+
+        def connect_and_be_told(hook: KaleyraHook) -> Any:
+            if next(times) == time:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return connect(hook)
+
+        monkeypatch.setattr(KaleyraHook, "get_conn", connect_and_be_told)
+
+    yield at
+    signal.signal(signal.SIGTERM, handler)
+
+
+def test_a_task_that_is_told_to_end_while_it_prepares_asks_nothing(
+    sandbox: Sandbox, sqlite_database: Database, told_to_end: Callable[[int], None]
+) -> None:
+    sqlite_database.contacts(PHONES)
+    told_to_end(1)
+
+    ran = run_task(NumberLookupOperator, **PARAMETERS)
+
+    assert ran.state == "failed"
+    assert sandbox.account.requests == []
+
+    run_task(NumberLookupOperator, **PARAMETERS)
+    assert sandbox.account.purchases["number"] == dict.fromkeys(PHONES, 1)
+
+
+def test_a_task_that_is_told_to_end_before_it_waits_asks_nothing_more(
+    sandbox: Sandbox, sqlite_database: Database, told_to_end: Callable[[int], None]
+) -> None:
+    sqlite_database.contacts(PHONES)
+    told_to_end(2)
+
+    ran = run_task(
+        NumberLookupOperator, **PARAMETERS, mode="submit", wait_for_completion=True, poll_interval=0.1
+    )
+
+    assert ran.state == "failed"
+    assert {request.endpoint for request in sandbox.account.requests} == {"submit"}
+
+
+@pytest.mark.parametrize("mode", ["poke", "reschedule"])
+def test_a_sensor_that_is_told_to_end_before_it_waits_asks_nothing(
+    sandbox: Sandbox, told_to_end: Callable[[int], None], mode: str
+) -> None:
+    ids = KaleyraHook().submit_number_lookup(PHONES).lookup_ids
+    told_to_end(1)
+
+    ran = run_task(LookupDetailsSensor, lookup_id=list(ids.values()), poke_interval=0.1, mode=mode, retries=0)
+
+    assert ran.state == "failed"
+    assert {request.endpoint for request in sandbox.account.requests} == {"submit"}
 
 
 def test_a_database_that_comes_back_is_waited_for(

@@ -16,6 +16,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from airflow_provider_kaleyra.errors import ConfigurationError
 from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator
 from airflow_provider_kaleyra.sandbox import Sandbox, subscriber
+from airflow_provider_kaleyra.sensors.lookup_details import LookupDetailsSensor
 from tests.support.airflow_runs import run, run_task
 from tests.support.databases import Database
 from tests.support.numbers import numbers, spelled
@@ -505,6 +506,33 @@ def test_two_runs_that_wait_for_the_same_rows_both_end_well(
     assert {Decimal(str(row["spent"])) for row in database.rows(f"SELECT * FROM {LEDGER}")} == {
         Decimal("0.005")
     }
+
+
+def test_a_run_whose_numbers_another_takes_over_never_tells_a_price_below_zero(
+    sandbox: Sandbox, sqlite_database: Database
+) -> None:
+    sqlite_database.contacts(TEN)
+    asking: dict[str, Any] = {**FROM_CONTACTS, "max_age": timedelta(0)}
+    run_task(NumberLookupOperator, **asking)
+    pushed: dict[str, Any] = {}
+    ti = SimpleNamespace(
+        dag_id="dag",
+        task_id="task",
+        run_id="run",
+        map_index=-1,
+        xcom_push=lambda key, value: pushed.update({key: value}),
+        xcom_pull=lambda key, **_: pushed[key],
+        task=SimpleNamespace(outlets=()),
+    )
+    operator = NumberLookupOperator(task_id="task", **asking, **WAIT, deferrable=True)
+    with pytest.raises(TaskDeferred):
+        operator.execute({"ti": ti})
+    run_task(LookupDetailsSensor, sql_conn_id="warehouse", result_table="filed", poke_interval=0.1)
+    run_task(NumberLookupOperator, **asking)
+
+    operator.execute_complete({"ti": ti}, {"status": "success", "requests": 0})
+
+    assert Decimal(pushed["summary"]["price"]) >= 0
 
 
 def test_mapped_tasks_share_a_submission(sandbox: Sandbox, database: Database) -> None:
