@@ -7,9 +7,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import MetaData, Table, exists, func, select, text, true, tuple_
+from sqlalchemy import MetaData, Table, bindparam, exists, func, select, text, true, tuple_
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy.sql.expression import TextClause
+from sqlalchemy.types import NullType
 
 from airflow_provider_kaleyra.enrichment.fresh import Fresh
 from airflow_provider_kaleyra.enrichment.plan import Input, raw_text
@@ -155,7 +157,6 @@ class TableSource(Source):
         parameters: Mapping[str, Any] | None = None,
     ) -> None:
         self._engine = engine
-        self._parameters = dict(parameters or {})
         self.table = reflect(engine, name)
         if number_column not in self.table.c:
             raise ConfigurationError(
@@ -164,12 +165,12 @@ class TableSource(Source):
             )
         self.number = self.table.c[number_column]
         self.key = list(self.table.primary_key.columns)
-        self._where = text(f"({where})") if where else true()
+        self._where = _bound(where, parameters or {}) if where else true()
         self._fresh: Fresh | None = None
         self._keyless = None
         if not self.key:
             query = select(self.number.label("raw")).where(self._where)
-            self._keyless = QuerySource(engine, query, self._parameters, "raw")
+            self._keyless = QuerySource(engine, query, None, "raw")
 
     def skip(self, fresh: Fresh) -> None:
         """Leave out rows whose outcome stands already."""
@@ -181,7 +182,7 @@ class TableSource(Source):
             return self._keyless.total()
         with reading(self._engine) as connection:
             count = self._unread(select(func.count()).select_from(self.table), connection)
-            return int(connection.execute(count, self._parameters).scalar_one())
+            return int(connection.execute(count).scalar_one())
 
     def rows(self) -> int:
         """Count the rows, where not all of them may be read."""
@@ -189,17 +190,20 @@ class TableSource(Source):
             return 0
         count = select(func.count()).select_from(self.table).where(self._where)
         with reading(self._engine) as connection:
-            return int(connection.execute(count, self._parameters).scalar_one())
+            return int(connection.execute(count).scalar_one())
 
     def standing(self) -> Iterator[list[str]]:
         """Yield the numbers of rows that are not read since their outcome stands, each once."""
         if self._fresh is None:
             return
+        # The user's SQL stands where there is no other table whose columns it could mean.
+        names = dict.fromkeys([self.number.name, *self._fresh.write_back])
+        chosen = select(*(self.table.c[name] for name in names)).where(self._where).subquery()
         with reading(self._engine) as connection:
-            stands = self._fresh.stands_for(self.table, self.number, connection)
-            numbers = select(self._fresh.result.c.phone_number).distinct().where(self._where)
-            numbers = numbers.select_from(self.table.join(self._fresh.outcomes, stands))
-            result = connection.execution_options(stream_results=True).execute(numbers, self._parameters)
+            stands = self._fresh.stands_for(chosen, chosen.c[self.number.name], connection)
+            numbers = select(self._fresh.result.c.phone_number).distinct()
+            numbers = numbers.select_from(chosen.join(self._fresh.outcomes, stands))
+            result = connection.execution_options(stream_results=True).execute(numbers)
             while found := result.fetchmany(CHUNK):
                 yield [row[0] for row in found]
 
@@ -212,7 +216,7 @@ class TableSource(Source):
         position = 0
         while True:
             with reading(self._engine) as connection:
-                rows = connection.execute(self._page(last, size, connection), self._parameters).fetchall()
+                rows = connection.execute(self._page(last, size, connection)).fetchall()
             yield [Input(position + n, raw_text(row[-1]), tuple(row[:-1])) for n, row in enumerate(rows)]
             if len(rows) < size:
                 return
@@ -233,6 +237,14 @@ class TableSource(Source):
             standing = exists().select_from(self._fresh.outcomes).where(stands)
             chosen = chosen.where(~standing.correlate(self.table))
         return chosen
+
+
+def _bound(where: str, parameters: Mapping[str, Any]) -> TextClause:
+    """Bind the user's parameters under names that no parameter of ours can have."""
+    clause = text(f"({where})")
+    named = clause.compile().params.keys() & parameters.keys()
+    # Without a type, each goes to the driver as it is.
+    return clause.bindparams(*(bindparam(name, parameters[name], NullType(), unique=True) for name in named))
 
 
 def reflect(engine: Engine, name: str) -> Table:

@@ -313,6 +313,23 @@ def test_rows_that_have_their_outcome_are_counted_once_with_new_spellings_of_the
     assert len(database.rows("SELECT * FROM filed")) == 11
 
 
+@pytest.mark.parametrize("where", ["phone_number IS NOT NULL", "status = 'mine'"])
+def test_where_means_the_source_alone_although_our_tables_have_a_column_of_that_name(
+    where: str, sandbox: Sandbox, database: Database
+) -> None:
+    database.execute("CREATE TABLE contacts (id INTEGER PRIMARY KEY, phone_number TEXT, status TEXT)")
+    database.execute(
+        "INSERT INTO contacts VALUES (:id, :phone, 'mine')",
+        [{"id": n, "phone": phone} for n, phone in enumerate(TEN)],
+    )
+    enrich(number_column="phone_number", where=where)
+
+    ran = enrich(number_column="phone_number", where=where)
+
+    assert ran.state == "success"
+    assert summary(ran, "inputs", "distinct", "reused", "asked") == (10, 10, 10, 0)
+
+
 def test_numbers_are_read_anew_where_a_setting_that_says_how_has_changed(
     sandbox: Sandbox, database: Database
 ) -> None:
