@@ -21,6 +21,7 @@ from airflow_provider_kaleyra.enrichment.run import Enrichment, Service, Setting
 from airflow_provider_kaleyra.enrichment.source import ListSource, QuerySource, Source, TableSource, cells
 from airflow_provider_kaleyra.enrichment.summary import Summary
 from airflow_provider_kaleyra.enrichment.tables import split_name
+from airflow_provider_kaleyra.enrichment.trial import try_out
 from airflow_provider_kaleyra.errors import ConfigurationError
 from airflow_provider_kaleyra.phone import check_region
 
@@ -96,6 +97,7 @@ def assemble(
             hold=job.in_doubt == "hold",
             since=since,
         )
+        try_out(result_engine, memory.table)
         if isinstance(source, TableSource) and isinstance(output, TableOutput) and together and not job.shard:
             fresh = Fresh(output.table, memory, job.write_back or {})
             if can_compare(source.table, source.number, fresh):
