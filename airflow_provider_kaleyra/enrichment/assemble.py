@@ -62,6 +62,9 @@ def assemble(
     sql_engine = engine_of(job.sql_conn_id) if job.sql_conn_id else None
     together = result_conn_id == job.sql_conn_id
     result_engine = sql_engine if together else engine_of(result_conn_id) if result_conn_id else None
+    if sql_engine is not None and result_engine is not None and sql_engine.url == result_engine.url:
+        # Two transactions in one database could wait for each other.
+        together, result_engine = True, sql_engine
 
     source: Source
     if sql_engine is not None and job.source_table is not None:
