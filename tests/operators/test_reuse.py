@@ -330,6 +330,17 @@ def test_where_means_the_source_alone_although_our_tables_have_a_column_of_that_
     assert summary(ran, "inputs", "distinct", "reused", "asked") == (10, 10, 10, 0)
 
 
+def test_run_ids_and_statuses_are_compared_letter_for_letter(sandbox: Sandbox, database: Database) -> None:
+    database.contacts(TEN[:1])
+    enrich()
+    database.execute(f"UPDATE {LEDGER} SET run_id = upper(run_id)")
+
+    (row,) = database.rows(f"SELECT count(*) AS n FROM {LEDGER} WHERE run_id = lower(run_id)")
+
+    assert row["n"] == 0
+    assert database.rows("SELECT count(*) AS n FROM filed WHERE status = 'OK'") == [{"n": 0}]
+
+
 def test_numbers_are_read_anew_where_a_setting_that_says_how_has_changed(
     sandbox: Sandbox, database: Database
 ) -> None:
