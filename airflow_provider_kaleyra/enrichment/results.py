@@ -124,6 +124,10 @@ class WriteBack:
         name = source.table.fullname
         if not source.key:
             raise ConfigurationError(f"write_back needs a primary key, and source_table {name} has none")
+        if source.has_null_keys:
+            raise ConfigurationError(
+                f"write_back needs a primary key, and that of source_table {name} is null in some rows"
+            )
         missing = [column for column in columns if column not in source.table.c]
         if missing:
             raise ConfigurationError(
