@@ -22,6 +22,7 @@ from airflow_provider_kaleyra.enrichment.settings import Service, Settings
 from airflow_provider_kaleyra.enrichment.source import ListSource, QuerySource, Source, TableSource, cells
 from airflow_provider_kaleyra.enrichment.summary import Summary
 from airflow_provider_kaleyra.enrichment.tables import split_name
+from airflow_provider_kaleyra.enrichment.trial import try_out
 from airflow_provider_kaleyra.errors import ConfigurationError
 from airflow_provider_kaleyra.phone import check_region
 
@@ -62,6 +63,9 @@ def assemble(
     sql_engine = engine_of(job.sql_conn_id) if job.sql_conn_id else None
     together = result_conn_id == job.sql_conn_id
     result_engine = sql_engine if together else engine_of(result_conn_id) if result_conn_id else None
+    if sql_engine is not None and result_engine is not None and sql_engine.url == result_engine.url:
+        # Two transactions in one database could wait for each other.
+        together, result_engine = True, sql_engine
 
     source: Source
     if sql_engine is not None and job.source_table is not None:
@@ -97,6 +101,7 @@ def assemble(
             hold=job.in_doubt == "hold",
             since=since,
         )
+        try_out(result_engine, memory.table)
         if isinstance(source, TableSource) and isinstance(output, TableOutput) and together and not job.shard:
             fresh = Fresh(output.table, memory, job.write_back or {})
             if can_compare(source.table, source.number, fresh):

@@ -30,7 +30,9 @@ class Fresh:
         ledger = self.ledger.table
         return self.result.join(ledger, self.result.c.phone_number == ledger.c.phone_number)
 
-    def stands_for(self, source: Table, number: ColumnElement[Any], connection: Any) -> ColumnElement[bool]:
+    def stands_for(
+        self, source: FromClause, number: ColumnElement[Any], connection: Any
+    ) -> ColumnElement[bool]:
         """Tell which row of the join is the outcome of a row of the source."""
         result, ledger = self.result.c, self.ledger.table.c
         return and_(

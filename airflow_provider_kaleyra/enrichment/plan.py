@@ -43,7 +43,13 @@ def raw_text(value: object) -> str:
         return ""
     if isinstance(value, bytes):
         return value.decode(errors="replace")
-    return value if isinstance(value, str) else str(value)
+    if isinstance(value, str):
+        return value
+    try:
+        return str(value)
+    except ValueError:
+        # Python refuses to write out an int of thousands of digits, but not in hexadecimal.
+        return hex(value) if isinstance(value, int) else repr(type(value))
 
 
 def raw_key(raw: str) -> str:

@@ -6,7 +6,19 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from sqlalchemy import DateTime, Integer, Numeric, String, and_, bindparam, update
+from sqlalchemy import (
+    Boolean,
+    Date,
+    DateTime,
+    Float,
+    Integer,
+    Numeric,
+    String,
+    Time,
+    and_,
+    bindparam,
+    update,
+)
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.types import TypeEngine
 
@@ -14,11 +26,14 @@ from airflow_provider_kaleyra.enrichment.kinds import OUTCOME_COLUMNS, Kind
 from airflow_provider_kaleyra.enrichment.plan import Input, raw_key
 from airflow_provider_kaleyra.enrichment.source import TableSource
 from airflow_provider_kaleyra.enrichment.tables import ensure, in_lock_order, result_table, writing
+from airflow_provider_kaleyra.enrichment.trial import try_out
 from airflow_provider_kaleyra.enrichment.upsert import upsert
 from airflow_provider_kaleyra.errors import ConfigurationError
 
 Outcome = Mapping[str, Any]
 
+_DIGITS = ("phone_number", "_mcc", "_mnc", "carrier_id")
+"""How fields end whose text is a number, which databases read as one."""
 _OF_THE_ASKING = frozenset(OUTCOME_COLUMNS) - {"answered_at"}
 
 
@@ -57,7 +72,10 @@ class ListOutput:
 
 
 class TableOutput:
-    """A result table, one row for each raw input."""
+    """A result table, one row for each raw input.
+
+    :raises ConfigurationError: if it does not take outcomes.
+    """
 
     def __init__(self, engine: Engine, kind: Kind, name: str, write_back: WriteBack | None = None) -> None:
         self._kind = kind
@@ -65,6 +83,7 @@ class TableOutput:
         there = ensure(engine, result_table(kind, name))
         # Columns that are left out and that the table has all the same are emptied.
         self.table = result_table(kind.whole.only(there), name)
+        try_out(engine, self.table)
 
     def file(self, connection: Connection | None, outcomes: Sequence[tuple[Input, Outcome]]) -> None:
         """Upsert the outcomes, and write them back."""
@@ -105,11 +124,22 @@ class WriteBack:
         name = source.table.fullname
         if not source.key:
             raise ConfigurationError(f"write_back needs a primary key, and source_table {name} has none")
+        if source.has_null_keys:
+            raise ConfigurationError(
+                f"write_back needs a primary key, and that of source_table {name} is null in some rows"
+            )
         missing = [column for column in columns if column not in source.table.c]
         if missing:
             raise ConfigurationError(
                 f"write_back names columns that source_table {name} does not have: {', '.join(missing)}"
             )
+        for column, field in columns.items():
+            kind_of_column = source.table.c[column].type
+            if not _fits(field, kind, kind_of_column, engine.dialect.name):
+                raise ConfigurationError(
+                    f"write_back cannot put {field} into the column {column} of source_table {name}, "
+                    f"which is {kind_of_column!r}: name a column of text"
+                )
 
     def file(self, connection: Connection, outcomes: Sequence[tuple[Input, Outcome]]) -> None:
         """Update the rows of the inputs."""
@@ -144,6 +174,21 @@ class WriteBack:
                 for row in group
             ]
             connection.execute(statement, values)
+
+
+def _fits(field: str, kind: Kind, column: TypeEngine[Any], dialect: str) -> bool:
+    """Tell whether a column can hold a field, as far as that can be known without a value."""
+    python_type = "datetime" if field.endswith("_at") else kind.answer_types.get(field, "str")
+    if isinstance(column, Boolean):
+        return python_type == "bool"
+    if isinstance(column, Date | DateTime | Time):
+        return python_type == "datetime"
+    if isinstance(column, Integer) and dialect == "sqlite":
+        # There it is no more than advice.
+        return True
+    if isinstance(column, Numeric | Float | Integer):
+        return python_type in ("bool", "int") or field.endswith(_DIGITS)
+    return True
 
 
 def _fit(value: Any, kind: TypeEngine[Any]) -> Any:

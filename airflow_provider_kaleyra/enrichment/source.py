@@ -5,19 +5,45 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
-from sqlalchemy import MetaData, Table, exists, func, select, text, true, tuple_
+from sqlalchemy import (
+    FLOAT,
+    REAL,
+    LargeBinary,
+    MetaData,
+    Table,
+    bindparam,
+    cast,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    true,
+    tuple_,
+    type_coerce,
+)
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy.sql.expression import ColumnElement, TextClause
+from sqlalchemy.types import NullType
 
 from airflow_provider_kaleyra.enrichment.fresh import Fresh
 from airflow_provider_kaleyra.enrichment.plan import Input, raw_text
 from airflow_provider_kaleyra.enrichment.scratch import Scratch
-from airflow_provider_kaleyra.enrichment.tables import reading, split_name
+from airflow_provider_kaleyra.enrichment.tables import MYSQL, reading, split_name
 from airflow_provider_kaleyra.errors import ConfigurationError
+from airflow_provider_kaleyra.phone import mask_text
 
 CHUNK = 2_500
+
+_FOUR_BYTE_FLOATS: Mapping[str, tuple[type[Any], int]] = {
+    "postgresql": (REAL, 700),
+    **dict.fromkeys(MYSQL, (FLOAT, 4)),
+}
+"""The type of a column, and how drivers call it in the description of a result."""
 
 
 class Source(Protocol):
@@ -73,7 +99,7 @@ def cells(numbers: object, number_column: str) -> list[object]:
         stripped = numbers.strip()
         if stripped.startswith("["):
             try:
-                numbers = json.loads(stripped, parse_float=str)
+                numbers = json.loads(stripped, parse_float=str, parse_int=str)
             except ValueError:
                 raise ConfigurationError("numbers: the text begins like JSON and is none") from None
         else:
@@ -92,8 +118,9 @@ def cells(numbers: object, number_column: str) -> list[object]:
 def _cell(item: object, number_column: str) -> object:
     if isinstance(item, Mapping):
         if number_column not in item:
+            names = mask_text(", ".join(sorted(map(str, item))))
             raise ConfigurationError(
-                f"numbers: a row has no {number_column!r}, it has {', '.join(sorted(map(str, item)))}: "
+                f"numbers: a row has no {number_column!r}, it has {names}: "
                 "name the right one as number_column"
             )
         return item[number_column]
@@ -127,21 +154,41 @@ class QuerySource(Source):
 
     def _read(self) -> Scratch:
         scratch = Scratch()
-        with reading(self._engine) as connection:
+        with reading(self._engine) as connection, _undecoded(connection):
             result = connection.execution_options(stream_results=True).execute(self._query, self._parameters)
             if not result.returns_rows:
                 raise ConfigurationError("sql must be a SELECT that gives rows")
             names = list(result.keys())
             column = names.index(self._number_column) if self._number_column in names else 0
+            described = result.cursor.description[column]
+            floats = _FOUR_BYTE_FLOATS.get(self._engine.dialect.name)
+            if floats and described[1] == floats[1]:
+                result.close()
+                raise ConfigurationError(_lost_digits("sql", described[0]))
             while rows := result.fetchmany(CHUNK):
                 scratch.spool(raw_text(row[column]) for row in rows)
         return scratch
 
 
+@contextmanager
+def _undecoded(connection: Connection) -> Iterator[None]:
+    """Get text from SQLite as bytes, since one cell that is no UTF-8 would end the whole query."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver: Any = connection.connection.dbapi_connection
+    decoded = driver.text_factory
+    driver.text_factory = bytes
+    try:
+        yield
+    finally:
+        driver.text_factory = decoded
+
+
 class TableSource(Source):
     """A table's numbers, page by page along its primary key, so that no cursor stays open while others write.
 
-    A view, or a table without a primary key, is read as a query.
+    A view, or a table without a primary key or with nulls in it, is read as a query.
 
     :param where: the user's SQL, with ``:name`` placeholders for ``parameters``.
     """
@@ -155,7 +202,6 @@ class TableSource(Source):
         parameters: Mapping[str, Any] | None = None,
     ) -> None:
         self._engine = engine
-        self._parameters = dict(parameters or {})
         self.table = reflect(engine, name)
         if number_column not in self.table.c:
             raise ConfigurationError(
@@ -163,13 +209,23 @@ class TableSource(Source):
                 f"{', '.join(self.table.c.keys())}: name the right one as number_column"
             )
         self.number = self.table.c[number_column]
-        self.key = list(self.table.primary_key.columns)
-        self._where = text(f"({where})") if where else true()
+        floats = _FOUR_BYTE_FLOATS.get(engine.dialect.name)
+        if floats and isinstance(self.number.type, floats[0]):
+            raise ConfigurationError(_lost_digits(f"source_table {name}", number_column))
+        self._where = _bound(where, parameters or {}) if where else true()
         self._fresh: Fresh | None = None
         self._keyless = None
-        if not self.key:
-            query = select(self.number.label("raw")).where(self._where)
-            self._keyless = QuerySource(engine, query, self._parameters, "raw")
+        self._raw: ColumnElement[Any] = self.number
+        self.key: list[ColumnElement[Any]] = list(self.table.primary_key.columns)
+        self.has_null_keys = False
+        if engine.dialect.name == "sqlite":
+            # There a cell may hold anything, whatever its column is declared as, and text in any encoding.
+            self._raw = type_coerce(cast(self.number, LargeBinary), NullType())
+            self.key = [type_coerce(part, NullType()) for part in self.key]
+            self.has_null_keys = bool(self.key) and self._finds_null_keys()
+        if not self.key or self.has_null_keys:
+            query = select(self._raw.label("raw")).where(self._where)
+            self._keyless = QuerySource(engine, query, None, "raw")
 
     def skip(self, fresh: Fresh) -> None:
         """Leave out rows whose outcome stands already."""
@@ -181,7 +237,7 @@ class TableSource(Source):
             return self._keyless.total()
         with reading(self._engine) as connection:
             count = self._unread(select(func.count()).select_from(self.table), connection)
-            return int(connection.execute(count, self._parameters).scalar_one())
+            return int(connection.execute(count).scalar_one())
 
     def rows(self) -> int:
         """Count the rows, where not all of them may be read."""
@@ -189,17 +245,20 @@ class TableSource(Source):
             return 0
         count = select(func.count()).select_from(self.table).where(self._where)
         with reading(self._engine) as connection:
-            return int(connection.execute(count, self._parameters).scalar_one())
+            return int(connection.execute(count).scalar_one())
 
     def standing(self) -> Iterator[list[str]]:
         """Yield the numbers of rows that are not read since their outcome stands, each once."""
         if self._fresh is None:
             return
+        # The user's SQL stands where there is no other table whose columns it could mean.
+        names = dict.fromkeys([self.number.name, *self._fresh.write_back])
+        chosen = select(*(self.table.c[name] for name in names)).where(self._where).subquery()
         with reading(self._engine) as connection:
-            stands = self._fresh.stands_for(self.table, self.number, connection)
-            numbers = select(self._fresh.result.c.phone_number).distinct().where(self._where)
-            numbers = numbers.select_from(self.table.join(self._fresh.outcomes, stands))
-            result = connection.execution_options(stream_results=True).execute(numbers, self._parameters)
+            stands = self._fresh.stands_for(chosen, chosen.c[self.number.name], connection)
+            numbers = select(self._fresh.result.c.phone_number).distinct()
+            numbers = numbers.select_from(chosen.join(self._fresh.outcomes, stands))
+            result = connection.execution_options(stream_results=True).execute(numbers)
             while found := result.fetchmany(CHUNK):
                 yield [row[0] for row in found]
 
@@ -212,15 +271,20 @@ class TableSource(Source):
         position = 0
         while True:
             with reading(self._engine) as connection:
-                rows = connection.execute(self._page(last, size, connection), self._parameters).fetchall()
+                rows = connection.execute(self._page(last, size, connection)).fetchall()
             yield [Input(position + n, raw_text(row[-1]), tuple(row[:-1])) for n, row in enumerate(rows)]
             if len(rows) < size:
                 return
             position += len(rows)
             last = rows[-1][:-1]
 
+    def _finds_null_keys(self) -> bool:
+        found = select(self.number).where(self._where, or_(*(part.is_(None) for part in self.key))).limit(1)
+        with reading(self._engine) as connection:
+            return connection.execute(select(exists(found))).scalar_one() > 0
+
     def _page(self, last: Sequence[Any] | None, size: int, connection: Connection) -> Any:
-        page = self._unread(select(*self.key, self.number.label("raw")), connection)
+        page = self._unread(select(*self.key, self._raw.label("raw")), connection)
         if last is not None:
             page = page.where(tuple_(*self.key) > tuple_(*last, types=[part.type for part in self.key]))
         return page.order_by(*self.key).limit(size)
@@ -233,6 +297,21 @@ class TableSource(Source):
             standing = exists().select_from(self._fresh.outcomes).where(stands)
             chosen = chosen.where(~standing.correlate(self.table))
         return chosen
+
+
+def _lost_digits(source: str, column: str) -> str:
+    return (
+        f"{source}: the column {column!r} is of four-byte floats, which keep seven digits of a number; a "
+        "cast does not bring back the others. Store the numbers as text or as big integers"
+    )
+
+
+def _bound(where: str, parameters: Mapping[str, Any]) -> TextClause:
+    """Bind the user's parameters under names that no parameter of ours can have."""
+    clause = text(f"({where})")
+    named = clause.compile().params.keys() & parameters.keys()
+    # Without a type, each goes to the driver as it is.
+    return clause.bindparams(*(bindparam(name, parameters[name], NullType(), unique=True) for name in named))
 
 
 def reflect(engine: Engine, name: str) -> Table:

@@ -89,7 +89,10 @@ _CLOCKS = {"postgresql": "clock_timestamp()", **dict.fromkeys(MYSQL, "UTC_TIMEST
 _MYSQL_DENIED = 1142
 _MYSQL_KEY = mysql.VARCHAR(KEY_LENGTH, collation="utf8mb4_bin")
 KEY = Text().with_variant(_MYSQL_KEY, "mysql").with_variant(_MYSQL_KEY, "mariadb")
-TYPES: dict[str, Any] = {"bool": Boolean, "int": Integer, "str": Text}
+_MYSQL_TEXT = mysql.TEXT(collation="utf8mb4_bin")
+TEXT = Text().with_variant(_MYSQL_TEXT, "mysql").with_variant(_MYSQL_TEXT, "mariadb")
+"""Text that is compared exactly, letter case and all."""
+TYPES: dict[str, Any] = {"bool": Boolean, "int": Integer, "str": TEXT}
 
 
 def result_table(kind: Kind, name: str) -> Table:
@@ -120,13 +123,13 @@ def ledger_table(kind: Kind, schema: str | None) -> Table:
 
 def _outcome_columns(answer_types: Mapping[str, str]) -> list[Column[Any]]:
     return [
-        Column("status", Text, nullable=False),
-        Column("reason", Text),
-        Column("run_id", Text),
+        Column("status", TEXT, nullable=False),
+        Column("reason", TEXT),
+        Column("run_id", TEXT),
         Column("asked_at", Timestamp),
         Column("answered_at", Timestamp),
-        Column("response_code", Text),
-        Column("error_message", Text),
+        Column("response_code", TEXT),
+        Column("error_message", TEXT),
         *(Column(name, TYPES[python_type]) for name, python_type in answer_types.items()),
     ]
 

@@ -128,6 +128,23 @@ def test_where_chooses_rows_with_bound_parameters(sandbox: Sandbox, database: Da
     assert [row["phone_number"] for row in ran.xcom] == [TWO, THREE]
 
 
+def test_parameters_of_where_may_have_any_name_and_more_may_be_given(
+    sandbox: Sandbox, database: Database
+) -> None:
+    database.contacts([ONE, TWO, THREE])
+
+    ran = run_task(
+        RcsCapabilityOperator,
+        sql_conn_id="warehouse",
+        source_table="contacts",
+        number_column="phone",
+        where="id > :param_1",
+        parameters={"param_1": 1, "unused": 5},
+    )
+
+    assert [row["phone_number"] for row in ran.xcom] == [TWO, THREE]
+
+
 def test_a_query_may_stand_in_a_sql_file_and_take_parameters(
     sandbox: Sandbox, database: Database, tmp_path: Path
 ) -> None:

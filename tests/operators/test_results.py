@@ -212,6 +212,27 @@ def test_results_may_live_in_another_database_than_the_source(
     assert database.rows("SELECT carrier FROM contacts") == [{"carrier": "ok"}]
 
 
+def test_two_connections_of_one_database_do_not_wait_for_each_other(
+    sandbox: Sandbox, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.contacts([ONE])
+    monkeypatch.setenv("AIRFLOW_CONN_CRM", database.airflow_connection)
+    monkeypatch.setattr(
+        "airflow_provider_kaleyra.enrichment.database._wait_for_other_writers", lambda *_: None
+    )
+
+    ran = run_task(
+        RcsCapabilityOperator,
+        **{**FROM_CONTACTS, "sql_conn_id": "crm"},
+        result_conn_id="warehouse",
+        result_table="filed",
+        write_back={"carrier": "status"},
+    )
+
+    assert ran.state == "success"
+    assert database.rows("SELECT carrier FROM contacts") == [{"carrier": "ok"}]
+
+
 def test_the_xcom_holds_one_outcome_for_each_input_in_their_order(sandbox: Sandbox) -> None:
     given = [TWO, "n/a", ONE, TWO, spelled(ONE)]
 

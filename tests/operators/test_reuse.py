@@ -424,6 +424,34 @@ def test_a_newer_answer_that_another_dag_has_bought_is_filed_here_too(
     assert moments[0] == moments[1]
 
 
+@pytest.mark.parametrize("where", ["phone_number IS NOT NULL", "status = 'mine'"])
+def test_where_means_the_source_alone_although_our_tables_have_a_column_of_that_name(
+    where: str, sandbox: Sandbox, database: Database
+) -> None:
+    database.execute("CREATE TABLE contacts (id INTEGER PRIMARY KEY, phone_number TEXT, status TEXT)")
+    database.execute(
+        "INSERT INTO contacts VALUES (:id, :phone, 'mine')",
+        [{"id": n, "phone": phone} for n, phone in enumerate(TEN)],
+    )
+    enrich(number_column="phone_number", where=where)
+
+    ran = enrich(number_column="phone_number", where=where)
+
+    assert ran.state == "success"
+    assert summary(ran, "inputs", "distinct", "reused", "asked") == (10, 10, 10, 0)
+
+
+def test_run_ids_and_statuses_are_compared_letter_for_letter(sandbox: Sandbox, database: Database) -> None:
+    database.contacts(TEN[:1])
+    enrich()
+    database.execute(f"UPDATE {LEDGER} SET run_id = upper(run_id)")
+
+    (row,) = database.rows(f"SELECT count(*) AS n FROM {LEDGER} WHERE run_id = lower(run_id)")
+
+    assert row["n"] == 0
+    assert database.rows("SELECT count(*) AS n FROM filed WHERE status = 'OK'") == [{"n": 0}]
+
+
 def test_numbers_are_read_anew_where_a_setting_that_says_how_has_changed(
     sandbox: Sandbox, database: Database
 ) -> None:
