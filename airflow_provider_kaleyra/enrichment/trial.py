@@ -65,19 +65,17 @@ def try_out(engine: Engine, table: Table) -> None:
             if _is_of_the_moment(error, engine.dialect.name):
                 raise
             if not _is_of_the_values(error, engine.dialect.name):
-                raise _unfit(table, mask_text(str(error.orig).partition("\n")[0][:200])) from None
+                raise _unfit(table, mask_text(str(error.orig)).partition("\n")[0][:200]) from None
         connection.rollback()
 
 
 def _value(column: Column[Any]) -> Any:
     """Give a value of a usual length; of a key, one that no row has."""
     if column.primary_key:
-        # Long as a raw text may be, or the number of nobody: no country code begins with 0.
-        return (
-            uuid4().hex * (KEY_LENGTH // 32)
-            if column.name == "raw_number"
-            else f"+0{uuid4().int % 10**14:014}"
-        )
+        if column.name == "raw_number":
+            return (uuid4().hex * KEY_LENGTH)[:KEY_LENGTH]
+        # No country code begins with 0.
+        return f"+0{uuid4().int % 10**14:014}"
     if isinstance(column.type, Boolean):
         return True
     if isinstance(column.type, Integer):
@@ -103,8 +101,9 @@ def _is_of_the_values(error: DBAPIError, dialect: str) -> bool:
     """Tell whether it is the example that breaks a rule of the user's, such as a foreign key."""
     if dialect in MYSQL:
         return _mysql_code(error) in _MYSQL_RULES
-    # The word stands in the message in whatever language it is.
-    return isinstance(error, IntegrityError) and "null" not in str(error.orig).lower()
+    # The word stands in the message in whatever language it is; lines below it may quote the row.
+    said = str(error.orig).partition("\n")[0]
+    return isinstance(error, IntegrityError) and "null" not in said.lower()
 
 
 def _mysql_code(error: DBAPIError) -> object:

@@ -59,7 +59,7 @@ UNFIT = {
     "a column that must not be null": {"reason": "VARCHAR(50) NOT NULL"},
 }
 UNFIT_WHERE_TYPES_COUNT = {
-    "a narrow key": {"raw_number": "VARCHAR(15) PRIMARY KEY"},
+    "a narrow key": {"raw_number": "VARCHAR(250) PRIMARY KEY"},
     "a narrow column": {"run_id": "VARCHAR(5)"},
     "a column of another type": {"carrier_status": "INTEGER"},
 }
@@ -79,6 +79,17 @@ def test_a_result_table_that_cannot_take_outcomes_is_refused_before_anything_is_
     assert not sandbox.account.requests
     assert "Table filed does not take outcomes: " in said()
     assert database.rows("SELECT * FROM filed") == []
+
+
+def test_a_table_that_could_take_nothing_back_is_not_tried(sandbox: Sandbox, database: Database) -> None:
+    if database.name != "mysql":
+        pytest.skip("every table there takes back")
+    table(database)
+    database.execute("ALTER TABLE filed ENGINE = Aria")
+
+    assert enrich().state == "success"
+
+    assert {row["raw_number"] for row in database.rows("SELECT raw_number FROM filed")} == {ONE, TWO}
 
 
 def test_the_ledger_is_tried_too(sandbox: Sandbox, database: Database, said: Said) -> None:
