@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import (
     FLOAT,
+    INTEGER,
     REAL,
     LargeBinary,
     MetaData,
@@ -221,8 +222,10 @@ class TableSource(Source):
         if engine.dialect.name == "sqlite":
             # There a cell may hold anything, whatever its column is declared as, and text in any encoding.
             self._raw = type_coerce(cast(self.number, LargeBinary), NullType())
+            # Nor is a key without nulls, but for one that is the row's own number.
+            numbered = len(self.key) == 1 and isinstance(self.key[0].type, INTEGER)
             self.key = [type_coerce(part, NullType()) for part in self.key]
-            self.has_null_keys = bool(self.key) and self._finds_null_keys()
+            self.has_null_keys = bool(self.key) and not numbered and self._finds_null_keys()
         if not self.key or self.has_null_keys:
             query = select(self._raw.label("raw")).where(self._where)
             self._keyless = QuerySource(engine, query, None, "raw")
