@@ -1,8 +1,8 @@
 """Enrich a table of contacts: who can be reached by RCS, and with which carrier is each number?
 
 Needs two connections: `kaleyra_default`, and `warehouse`, a database with a table `contacts` that has a
-primary key, a column `phone`, the columns named in `write_back`, and those that `join` selects. `kaleyra-demo`
-makes both and runs this.
+primary key, a column `phone`, the columns named in `write_back`, and those that `join` selects.
+`kaleyra-demo` makes both and runs this.
 
 Each number is bought once: a run asks only about numbers without an answer younger than `max_age`. The first
 run asks about all of them, the next about what is new, and costs nothing if nothing is.
