@@ -21,7 +21,7 @@ MOST_COMPLAINTS = 10
 
 def parser() -> argparse.ArgumentParser:
     """Describe the commands and their options."""
-    made = argparse.ArgumentParser(prog="kaleyra-ledger", description=__doc__)
+    made = argparse.ArgumentParser(prog="kaleyra-ledger", description="What a person does with a ledger.")
     commands = made.add_subparsers(required=True, metavar="COMMAND")
 
     file = commands.add_parser("file", help="file paid answers that the database would not take in their run")
@@ -88,8 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _file(given: argparse.Namespace) -> str:
     from airflow_provider_kaleyra.enrichment.rescue import file_later
 
+    if not given.path.is_file():
+        raise ConfigurationError(
+            f"There is no file {given.path}: give the one that the task's error has named, on its worker"
+        )
     count = file_later(given.path)
-    return f"Filed the answers about {count:,} numbers, and removed {given.path}."
+    return f"Filed the answers about {_counted(count, 'number')}, and removed {given.path}."
 
 
 def _release(given: argparse.Namespace) -> str:
@@ -98,7 +102,7 @@ def _release(given: argparse.Namespace) -> str:
 
     kind = _kind(given)
     count = release_doubts(engine_of(given.conn_id), kind, given.schema)
-    return f"Released {count:,} numbers in {kind.ledger}: the next run may ask about them."
+    return f"Released {_counted(count, 'number')} in {kind.ledger}: the next run may ask again."
 
 
 def _totals(given: argparse.Namespace) -> str:
@@ -150,7 +154,13 @@ def _erase(given: argparse.Namespace) -> str:
 def _lines(path: str) -> dict[int, str]:
     """Read what is to be erased, by the number of its line."""
     if path != "-":
-        text = Path(path).read_text(encoding="utf-8")
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (FileNotFoundError, IsADirectoryError):
+            raise ConfigurationError(
+                f"There is no file {path}: give one of numbers, one a line, or leave --file out "
+                "and give them on standard input"
+            ) from None
     else:
         if sys.stdin.isatty():
             print("What is to be erased, one a line; Ctrl-D ends it:", file=sys.stderr)  # noqa: T201
@@ -184,7 +194,7 @@ def _numbers(lines: Mapping[int, str], read: Reading) -> dict[str, str]:
 
 
 def _told(erased: Erased, named: Mapping[str, str], given: argparse.Namespace) -> str:
-    said = [f"Erased {erased.tables.total():,} rows."]
+    said = [f"Erased {_counted(erased.tables.total(), 'row')}."]
     said += [f"  {name}: {rows:,}" for name, rows in erased.tables.items()]
     said.append("Of them")
     said += [f"  {name}: {erased.rows[what]:,}" for what, name in named.items()]
@@ -198,3 +208,7 @@ def _told(erased: Erased, named: Mapping[str, str], given: argparse.Namespace) -
         "If a source still has it, the next run files it again, and asks and pays again for a number."
     )
     return "\n".join(said)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

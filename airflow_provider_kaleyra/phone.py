@@ -50,6 +50,7 @@ _EXTENSION = re.compile(
     r"[0-9)][\s.,;]*(?:ext(?:n|ension)?|x{1,2}|#|,,)[\s.:=]*[0-9]{1,9}#?\Z", re.IGNORECASE
 )
 _NOT_IN_ONE_NUMBER = re.compile(r"[^0-9() .\[\]-]+")
+_SLIP = re.compile(r"(?<=[0-9])[^\W\d_](?=[0-9])")  # one letter in the place of a digit, as in 9O0123
 _FOREIGN = re.compile(r"[^0-9+() .\[\]-]")
 _SEPARATORS = re.compile(r"[^0-9+]+")
 _AREA_CODE = re.compile(r"\+[0-9]{2,7}|0[0-9]{1,6}")
@@ -225,10 +226,15 @@ def _refuse_two_numbers(text: str) -> str:
     head, slash, tail = text.partition("/")
     if slash and "/" not in tail and _AREA_CODE.fullmatch(_SEPARATORS.sub("", _TRUNK_ZERO.sub("", head))):
         text = f"{head} {tail}"
-    sizes = sorted(sum(map(str.isdigit, piece)) for piece in _NOT_IN_ONE_NUMBER.split(text))
-    if len(sizes) > 1 and sizes[-1] >= 7 and sizes[-2] >= (1 if "/" in text else 4):
+    if _has_two(text, _LONGEST_TEXT) and _has_two(_SLIP.sub("0", text), _LONGEST_E164 - 1):
         raise _RefusedError("two_numbers")
     return text
+
+
+def _has_two(text: str, most: int) -> bool:
+    """Whether the digits of a text are more than one number, if one has so many digits at most."""
+    sizes = sorted(sum(map(str.isdigit, piece)) for piece in _NOT_IN_ONE_NUMBER.split(text))
+    return sizes[-1] > most or (len(sizes) > 1 and sizes[-1] >= 7 and sizes[-2] >= (1 if "/" in text else 4))
 
 
 def _resolve(text: str, region: str | None, assume_country_code: bool) -> str:

@@ -1,7 +1,8 @@
 """Enrich a table of contacts: who can be reached by RCS, and with which carrier is each number?
 
-Needs two connections: `kaleyra_default`, and `contacts_db`, a database with a table `contacts` that has a
-primary key, a column `phone` and the columns named in `write_back`. `kaleyra-demo` makes both and runs this.
+Needs two connections: `kaleyra_default`, and `warehouse`, a database with a table `contacts` that has a
+primary key, a column `phone`, the columns named in `write_back`, and those that `join` selects.
+`kaleyra-demo` makes both and runs this.
 
 Each number is bought once: a run asks only about numbers without an answer younger than `max_age`. The first
 run asks about all of them, the next about what is new, and costs nothing if nothing is.
@@ -19,7 +20,7 @@ from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperato
 from airflow_provider_kaleyra.operators.rcs import RcsCapabilityOperator
 
 # [START howto_source]
-CONTACTS = {"sql_conn_id": "contacts_db", "source_table": "contacts", "number_column": "phone"}
+CONTACTS = {"sql_conn_id": "warehouse", "source_table": "contacts", "number_column": "phone"}
 # [END howto_source]
 
 with DAG(
@@ -60,7 +61,7 @@ with DAG(
     # Both result tables have one row for each text in contacts.phone, so that a plain join puts all together.
     join = SQLExecuteQueryOperator(
         task_id="join",
-        conn_id="contacts_db",
+        conn_id="warehouse",
         sql=[
             "DROP VIEW IF EXISTS contacts_enriched",
             """

@@ -16,7 +16,7 @@ from airflow_provider_kaleyra.enrichment.plan import shards
 from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator
 from airflow_provider_kaleyra.operators.rcs import RcsCapabilityOperator
 
-CONTACTS = {"sql_conn_id": "contacts_db", "source_table": "contacts", "number_column": "phone"}
+CONTACTS = {"sql_conn_id": "warehouse", "source_table": "contacts", "number_column": "phone"}
 
 with DAG(
     dag_id="enrich_in_shards",

@@ -27,9 +27,10 @@ from rich.console import Console
 from airflow_provider_kaleyra.demo import __main__ as command
 from airflow_provider_kaleyra.demo.findings import Findings, find
 from airflow_provider_kaleyra.demo.folder import CONTACTS, PACKAGE, Folder
+from airflow_provider_kaleyra.demo.progress import Progress
 from airflow_provider_kaleyra.demo.report import look, show
 from airflow_provider_kaleyra.phone import InvalidNumber, PhoneNumber, read
-from airflow_provider_kaleyra.sandbox import Account, subscriber
+from airflow_provider_kaleyra.sandbox import Account, Request, subscriber
 
 CSV = list(
     csv.DictReader((PACKAGE / "demo" / "contacts.csv").read_text(encoding="utf-8").splitlines(keepends=True))
@@ -162,6 +163,40 @@ def test_report_says_what_came(ran: Demo) -> None:
     assert str(ran.folder / "demo.log") in said
 
 
+def test_no_line_of_the_report_ends_in_a_blank(ran: Demo) -> None:
+    assert [line for line in ran.second.stdout.splitlines() if line != line.rstrip()] == []
+
+
+def test_reason_of_a_contact_without_a_number_stands_under_a_heading_of_its_own(ran: Demo) -> None:
+    lines = ran.second.stdout.splitlines()
+    (heading,) = (line for line in lines if line.startswith("Ten contacts"))
+    row = next(row for row in CSV[:10] if isinstance(READ[row["phone"]], InvalidNumber))
+    (line,) = (line for line in lines if line.startswith(f"{row['first_name']} {row['last_name']}"))
+    assert line.index(READ[row["phone"]].reason) == heading.index("carrier, or reason")
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [(["+1"], "1 number asked in 1 request"), (["+1", "+2"], "2 numbers asked in 2 requests")],
+    ids=["one", "two"],
+)
+def test_one_number_and_one_request_are_told_as_one(tmp_path: Path, asked: list[str], told: str) -> None:
+    account, said = Account(), io.StringIO()
+    progress = Progress(Console(file=said), account, tmp_path / "airflow.db")
+    for number in asked:
+        account.record(Request("rcs", "single", (number,), 200, 0, purchased=True), [number], Decimal(0))
+    with sqlite3.connect(tmp_path / "airflow.db") as database:
+        database.executescript("""
+            CREATE TABLE dag_run AS SELECT 1 AS id, 'run' AS run_id;
+            CREATE TABLE task_instance AS
+            SELECT 'rcs' AS task_id, 'success' AS state, 'run' AS run_id, 1 AS end_date;
+        """)
+
+    progress.update()
+
+    assert f"RCS capability: {told}\n" in said.getvalue()
+
+
 def test_no_number_is_said_or_logged(ran: Demo) -> None:
     said = [ran.first.stdout, ran.first.stderr, ran.second.stdout, ran.second.stderr]
     logs = [path for path in ran.folder.rglob("*") if path.is_file() and path.name != "contacts.db"]
@@ -291,5 +326,5 @@ def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.setattr(command, "NEEDED", ("rich", "no-such-package"))
     assert command.main([]) == 1
     assert capsys.readouterr().err == (
-        "Missing: no-such-package. pip install 'airflow-provider-kaleyra[demo]'\n"
+        "Missing: no-such-package. Install the extra demo of airflow-provider-kaleyra\n"
     )

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -35,6 +36,7 @@ from airflow_provider_kaleyra.sandbox import Sandbox
 from airflow_provider_kaleyra.sensors.lookup_details import LookupDetailsSensor
 from tests.support import airflow_runs
 from tests.support.databases import Database, sqlite
+from tests.support.examples import load_example
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -248,6 +250,19 @@ def test_python_on_a_page_names_parameters_that_there_are(page: Path) -> None:
             if isinstance(called, ast.Name) and called.id in known:
                 given = {keyword.arg for keyword in call.keywords if keyword.arg}
                 assert given <= {*known[called.id], *of_airflow}
+
+
+@pytest.mark.usefixtures("airflow_db")
+@pytest.mark.parametrize(("name", "task_id"), [("howto-rcs", "rcs"), ("howto-number-lookup", "numbers")])
+def test_the_table_that_a_page_assumes_has_the_columns_that_its_example_fills(
+    name: str, task_id: str
+) -> None:
+    (table,) = (block for block in blocks(page(name), "sql") if "CREATE TABLE" in block)
+    database = sqlite3.connect(":memory:")
+    database.execute(table)
+    columns = {column for _, column, *_ in database.execute("PRAGMA table_info(contacts)")}
+    task = load_example("enrich_contacts").get_task(task_id)
+    assert columns == {"id", task.number_column, *task.write_back}
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     if missing := _missing():
         print(
-            f"Missing: {', '.join(missing)}. pip install 'airflow-provider-kaleyra[demo]'",
+            f"Missing: {', '.join(missing)}. Install the extra demo of airflow-provider-kaleyra",
             file=sys.stderr,
         )
         return 1

@@ -125,7 +125,7 @@ class Progress:
         asked = len({number for request in requests for number in request.numbers})
         if not asked:
             return "nothing to ask: the ledger has every answer" if state == "success" else "no number asked"
-        return f"{asked:,} numbers asked in {len(requests):,} requests"
+        return f"{_counted(asked, 'number')} asked in {_counted(len(requests), 'request')}"
 
     def _requests(self, task_id: str) -> list[Request]:
         return [request for request in self._account.requests if request.api == APIS.get(task_id)]
@@ -174,3 +174,7 @@ class Progress:
                 Text(step.took, "dim"),
             )
         return table
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -30,6 +32,22 @@ TABLES = {
 QUERY = "SELECT phone, phone_number, carrier, rcs_enabled FROM contacts_enriched LIMIT 10"
 
 
+@dataclass(frozen=True)
+class _Trimmed:
+    """A table whose lines end where their text does."""
+
+    table: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in console.render_lines(self.table, options, pad=False):
+            while line and not line[-1].text.strip():
+                line.pop()
+            if line:
+                yield from line[:-1]
+                yield Segment(line[-1].text.rstrip(), line[-1].style)
+            yield Segment.line()
+
+
 def show(findings: Findings, console: Console) -> None:
     """Print the report."""
     console.print()
@@ -43,10 +61,10 @@ def show(findings: Findings, console: Console) -> None:
         f"{findings.numbers:,} distinct numbers.\n"
     )
     for table in (_bought(findings), _came(findings), _countries(findings)):
-        console.print(table)
+        console.print(_Trimmed(table))
         console.print()
     _say_what_is_invalid(findings, console)
-    console.print(_contacts(findings))
+    console.print(_Trimmed(_contacts(findings)))
     console.print()
     _say_where(findings, console)
 
@@ -115,7 +133,7 @@ def _say_what_is_invalid(findings: Findings, console: Console) -> None:
     table.add_column()
     for reason, count in findings.invalid.items():
         table.add_row(f"{count:,}", reason, EXPLAINED.get(reason, ""))
-    console.print(table)
+    console.print(_Trimmed(table))
     console.print()
 
 
@@ -123,7 +141,7 @@ def _contacts(findings: Findings) -> Table:
     table = _table("Ten contacts")
     table.add_column("number, masked", no_wrap=True)
     table.add_column("country", no_wrap=True)
-    table.add_column("carrier", no_wrap=True, overflow="ellipsis")
+    table.add_column("carrier, or reason", no_wrap=True, overflow="ellipsis")
     table.add_column("ported", no_wrap=True)
     table.add_column("RCS", no_wrap=True)
     for contact in findings.sample:
@@ -150,7 +168,7 @@ def _say_where(findings: Findings, console: Console) -> None:
     table.add_column()
     for name, what in TABLES.items():
         table.add_row(name, what)
-    console.print(table)
+    console.print(_Trimmed(table))
     console.print("\nLook at it:")
     console.print(f"  {look(_short(findings.database))}", style="cyan", markup=False, soft_wrap=True)
     console.print(f"\nWhat Airflow {findings.airflow} said: {_short(findings.log)}\n", soft_wrap=True)

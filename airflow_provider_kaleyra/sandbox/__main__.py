@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name != "aiohttp":
             raise
-        print("aiohttp is missing: pip install 'airflow-provider-kaleyra[sandbox]'", file=sys.stderr)
+        print("aiohttp is missing: install the extra sandbox of airflow-provider-kaleyra", file=sys.stderr)
         return 1
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -18,7 +18,7 @@ PHONES = [ONE, spelled(ONE), TWO, THREE, "n/a"]
 
 @pytest.fixture
 def contacts(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
-    monkeypatch.setenv("AIRFLOW_CONN_CONTACTS_DB", database.airflow_connection)
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", database.airflow_connection)
     database.execute(CONTACTS)
     add(database, *PHONES)
     return database

@@ -18,7 +18,7 @@ PHONES = [*FORTY, *(spelled(number) for number in FORTY[:10]), "n/a"]
 
 @pytest.fixture
 def contacts(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
-    monkeypatch.setenv("AIRFLOW_CONN_CONTACTS_DB", database.airflow_connection)
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", database.airflow_connection)
     database.execute(CONTACTS)
     rows = [{"id": n, "phone": phone} for n, phone in enumerate(PHONES)]
     database.execute("INSERT INTO contacts (id, phone) VALUES (:id, :phone)", rows)

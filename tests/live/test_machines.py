@@ -41,7 +41,7 @@ def warehouses(_postgres_server: str) -> Iterator[dict[str, Database]]:
         postgres(_postgres_server, "live_rebuy") as rebuy,
         postgres(_postgres_server, "live_contacts") as contacts,
     ):
-        yield {"WAREHOUSE_HOLD": hold, "WAREHOUSE_REBUY": rebuy, "CONTACTS_DB": contacts}
+        yield {"WAREHOUSE_HOLD": hold, "WAREHOUSE_REBUY": rebuy, "WAREHOUSE": contacts}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def airflow(
 def test_the_example_shares_a_table_out_to_the_machines_and_buys_each_number_once(
     airflow: Airflow, warehouses: dict[str, Database], sandbox: Sandbox
 ) -> None:
-    database, phones = warehouses["CONTACTS_DB"], PHONES[:1_000]
+    database, phones = warehouses["WAREHOUSE"], PHONES[:1_000]
     database.contacts(phones)
     database.execute(
         "ALTER TABLE contacts ADD rcs_enabled BOOLEAN, ADD rcs_checked_at TIMESTAMP, ADD phone_e164 TEXT, "

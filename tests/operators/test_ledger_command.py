@@ -281,7 +281,7 @@ def test_a_kept_answer_is_filed_for_every_spelling_of_its_number(
     paid = Decimal("0.005")
     rescue.keep([Settled(outcome, paid, 1, paid)], [[Input(0, ONE), Input(1, spelled(ONE))]])
 
-    assert "about 1 numbers" in command("file", str(rescue.path))
+    assert "about 1 number," in command("file", str(rescue.path))
 
     assert held(database, "filed") == {ONE, spelled(ONE), TWO}
     assert held(database, LEDGERS[1]) == {ONE, TWO}
@@ -310,7 +310,8 @@ def test_all_is_erased_or_nothing(sandbox: Sandbox, sqlite_database: Database, c
         (["--raw"], "--raw goes with --table"),
         (["--raw", "--table", "contacts", "--assume-country-code"], "go without --raw"),
         (["--default-region", "XX"], "default_region='XX' is no ISO 3166 country code"),
-        (["--file", "no_such_file"], "No such file"),
+        (["--file", "no_such_file"], "There is no file no_such_file: give one of numbers, one a line"),
+        (["--file", "."], "There is no file .: give one of numbers, one a line"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(
@@ -322,6 +323,29 @@ def test_what_cannot_be_meant_is_refused(
 
     assert message in command(*ERASE, *named, lines=ONE, status=1)
     assert held(sqlite_database, "contacts") == {1}
+
+
+@pytest.mark.parametrize("path", ["no_such_file", "."])
+def test_a_file_of_paid_answers_that_is_none_is_refused(command: Command, path: str) -> None:
+    told = command("file", path, status=1)
+
+    assert f"There is no file {path}: give the one that the task's error has named" in told
+
+
+def test_one_row_and_one_number_are_told_as_one(
+    sandbox: Sandbox, sqlite_database: Database, command: Command
+) -> None:
+    enrich(sqlite_database, ONE)
+    sqlite_database.execute(f"UPDATE {LEDGERS[1]} SET status = 'in_doubt'")
+
+    assert "Released 1 number in" in command("release", "--conn-id", "warehouse", "--api", "number")
+    assert "Erased 1 row." in command(*ERASE, lines=ONE)
+
+
+def test_help_is_plain_text(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "`" not in capsys.readouterr().out
 
 
 def test_nothing_to_erase_is_refused(sqlite_database: Database, command: Command) -> None:

@@ -22,6 +22,18 @@ from airflow_provider_kaleyra.sandbox import Sandbox
 from airflow_provider_kaleyra.sandbox.__main__ import main
 
 
+def test_missing_extra_is_named(monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "airflow_provider_kaleyra.sandbox.server")
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+
+    assert main([]) == 1
+
+    assert (
+        capsys.readouterr().err
+        == "aiohttp is missing: install the extra sandbox of airflow-provider-kaleyra\n"
+    )
+
+
 def test_port_0_takes_a_free_port(connect, assigned):
     with Sandbox() as one, Sandbox() as other:
         assert one.port != other.port

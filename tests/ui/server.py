@@ -62,8 +62,8 @@ def served(root: Path, sandbox: Sandbox) -> Iterator[Server]:
         server = Server(url, folder.environment(sandbox.airflow_uri) | _settings(folder, url))
         _run(server, "-m", "airflow_provider_kaleyra.demo.airflow_run", str(folder.dag), str(folder.report))
         # The API server finds the connection where most are: in Airflow's metadata.
-        database = server.environment.pop("AIRFLOW_CONN_CONTACTS_DB")
-        added = server.airflow("connections", "add", "contacts_db", "--conn-json", database)
+        database = server.environment.pop("AIRFLOW_CONN_WAREHOUSE")
+        added = server.airflow("connections", "add", "warehouse", "--conn-json", database)
         assert added.returncode == 0, added.stdout + added.stderr
         with (root / "api-server.log").open("wb") as log:
             process = subprocess.Popen(

@@ -286,4 +286,4 @@ def test_a_task_instances_button_leads_to_its_report_and_no_number_is_on_it(
     assert leaks.watched
     assert not leaks.leaks(page.content())
     if task == "numbers":
-        assert "kaleyra-ledger release --api number --conn-id contacts_db" in page.content()
+        assert "kaleyra-ledger release --api number --conn-id warehouse" in page.content()
