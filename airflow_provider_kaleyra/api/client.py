@@ -42,9 +42,6 @@ from airflow_provider_kaleyra.errors import (
 
 log = logging.getLogger(__name__)
 
-ENOUGH_REFUSED = 8
-"""Numbers of a batch that are each refused in the same words, so that it cannot be for what they are."""
-
 ParsedT = TypeVar("ParsedT")
 
 
@@ -212,17 +209,14 @@ class KaleyraClient:
 
     def _ask_singly(self, numbers: Sequence[str]) -> Answer[DeviceLookup]:
         lookups: list[DeviceLookup] = []
-        refusals: list[BadRequestError | None] = []
         for number in numbers:
             try:
-                answer = Answer((self.lookup_device(number),))
+                lookups.append(self.lookup_device(number))
+            except SetupError as error:
+                return Answer(tuple(lookups), stopped_by=error)
             except KaleyraError as error:
-                answer = _failed(DeviceLookup, [number], error)
-            if answer.stopped_by:
-                return Answer(tuple(lookups), stopped_by=answer.stopped_by)
-            lookups += answer.lookups
-            refusals.append(answer.refusal)
-        return Answer(tuple(lookups), refusal=_common(refusals))
+                lookups += _failed(DeviceLookup, [number], error).lookups
+        return Answer(tuple(lookups))
 
     def _ask_halves(
         self, ask: Callable[[Sequence[str]], Answer[LookupT]], numbers: Sequence[str], error: BadRequestError
@@ -234,16 +228,12 @@ class KaleyraClient:
         if first.stopped_by:
             return first
         second = ask(numbers[middle:])
-        refusal = _common([first.refusal, second.refusal])
-        if refusal and len(numbers) >= ENOUGH_REFUSED:
-            return Answer((), stopped_by=_no_numbers_fault(refusal))
         prices = [half.price for half in (first, second) if half.price is not None]
         return Answer(
             first.lookups + second.lookups,
             first.ignored + second.ignored,
             sum(prices, Decimal(0)) if prices else None,
             second.stopped_by,
-            refusal,
         )
 
     def _ask(
@@ -341,22 +331,5 @@ def _failed(kind: type[LookupT], numbers: Sequence[str], error: KaleyraError) ->
                 error_message=str(error),
             )
             for number in numbers
-        ),
-        refusal=error if type(error) is BadRequestError else None,
-    )
-
-
-def _common(refusals: Sequence[BadRequestError | None]) -> BadRequestError | None:
-    """Give one of several refusals that Kaleyra explains alike, if all are."""
-    told = {refusal and (refusal.code, refusal.vendor_message) for refusal in refusals}
-    return refusals[0] if len(told) == 1 else None
-
-
-def _no_numbers_fault(refusal: BadRequestError) -> SetupError:
-    return SetupError(
-        "Kaleyra refuses whatever it is asked, so no number is to blame: is there credit left?",
-        status=refusal.status,
-        code=refusal.code,
-        vendor_message=refusal.vendor_message,
-        request_id=refusal.request_id,
+        )
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Generic, TypeVar
 
-from airflow_provider_kaleyra.errors import BadRequestError, MissingFromAnswerError, SetupError, Status
+from airflow_provider_kaleyra.errors import MissingFromAnswerError, SetupError, Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +109,9 @@ class Answer(Generic[LookupT]):
 
     ``ignored`` counts the records of an answer that were about another number, or about one a second time.
     ``stopped_by`` says why the numbers without a lookup were not asked: no request can succeed.
-    ``refusal`` is what all of the numbers were refused for, if it is the same of each.
     """
 
     lookups: tuple[LookupT, ...]
     ignored: int = 0
     price: Decimal | None = None
     stopped_by: SetupError | None = None
-    refusal: BadRequestError | None = None

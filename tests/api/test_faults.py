@@ -15,13 +15,7 @@ import pytest
 from airflow_provider_kaleyra.api import retry
 from airflow_provider_kaleyra.api.client import KaleyraClient
 from airflow_provider_kaleyra.api.retry import ATTEMPTS, wait_before_retry
-from airflow_provider_kaleyra.errors import (
-    KaleyraError,
-    NothingSentError,
-    RateLimitedError,
-    ServiceError,
-    SetupError,
-)
+from airflow_provider_kaleyra.errors import KaleyraError, NothingSentError, RateLimitedError, ServiceError
 from airflow_provider_kaleyra.sandbox import KINDS, Sandbox
 from tests.support.numbers import numbers
 
@@ -156,39 +150,6 @@ def test_an_untidy_bulk_gives_each_device_its_own_answer(
 
     assert {lookup.phone_number: lookup.rcs_enabled for lookup in lookups} == tidy
     assert len(lookups) == 100
-
-
-@pytest.mark.parametrize("ask", ["lookup_numbers", "lookup_devices"])
-def test_what_every_number_of_a_batch_is_refused_for_stops_all_and_is_told(
-    client: KaleyraClient, sandbox: Sandbox, ask: str
-) -> None:
-    sandbox.fault("json_error", status=400, rate=1)
-    with pytest.raises(SetupError, match=r"400.*Bad Request"):
-        list(getattr(client, ask)(numbers(200), max_workers=1))
-
-    assert len(sandbox.account.requests) <= 110
-
-
-def test_answers_of_a_batch_that_is_refused_further_on_are_given(
-    client: KaleyraClient, sandbox: Sandbox
-) -> None:
-    asked = numbers(32)
-    for number in asked[16:]:
-        sandbox.fault("json_error", status=400, number=number)
-    answer = client.ask_numbers(asked)
-
-    assert {lookup.phone_number: lookup.status for lookup in answer.lookups} == dict.fromkeys(
-        asked[:16], "ok"
-    )
-    assert isinstance(answer.stopped_by, SetupError)
-
-
-def test_a_few_numbers_may_all_be_refused(client: KaleyraClient, sandbox: Sandbox) -> None:
-    sandbox.fault("json_error", status=400, rate=1)
-
-    assert {(lookup.status, lookup.reason) for lookup in client.lookup_numbers(SIX)} == {
-        ("failed", "bad_request")
-    }
 
 
 def test_an_answer_counts_what_it_ignored(client: KaleyraClient, sandbox: Sandbox) -> None:
