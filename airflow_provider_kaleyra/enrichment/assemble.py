@@ -12,7 +12,8 @@ from airflow_provider_kaleyra.enrichment.database import engine_of
 from airflow_provider_kaleyra.enrichment.fresh import Fresh, can_compare
 from airflow_provider_kaleyra.enrichment.job import Job
 from airflow_provider_kaleyra.enrichment.kinds import Kind
-from airflow_provider_kaleyra.enrichment.ledger import Ledger, Memory, Run
+from airflow_provider_kaleyra.enrichment.ledger import Ledger
+from airflow_provider_kaleyra.enrichment.memory import Memory, Run
 from airflow_provider_kaleyra.enrichment.plan import Reading
 from airflow_provider_kaleyra.enrichment.refusals import refuse_invalid, refuse_too_many
 from airflow_provider_kaleyra.enrichment.rescue import Rescue

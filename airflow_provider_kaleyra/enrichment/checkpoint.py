@@ -13,7 +13,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from airflow_provider_kaleyra.enrichment.kinds import ANSWERED
-from airflow_provider_kaleyra.enrichment.ledger import PENDING, Claimed, Known, Settled
+from airflow_provider_kaleyra.enrichment.ledger import PENDING
+from airflow_provider_kaleyra.enrichment.memory import Claimed, Known, Settled
 from airflow_provider_kaleyra.phone import mask_text
 
 log = logging.getLogger(__name__)

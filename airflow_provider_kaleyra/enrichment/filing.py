@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_kaleyra.enrichment.ledger import Claimed, Memory, Settled
+from airflow_provider_kaleyra.enrichment.memory import Claimed, Memory, Settled
 from airflow_provider_kaleyra.enrichment.plan import Input
 from airflow_provider_kaleyra.enrichment.rescue import Rescue
 from airflow_provider_kaleyra.enrichment.results import Output

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_kaleyra.enrichment.kinds import NUMBER, RCS, Kind
-from airflow_provider_kaleyra.enrichment.ledger import Ledger, Run, Settled
+from airflow_provider_kaleyra.enrichment.ledger import Ledger
+from airflow_provider_kaleyra.enrichment.memory import Run, Settled
 from airflow_provider_kaleyra.enrichment.plan import Input
 from airflow_provider_kaleyra.enrichment.results import TableOutput
 from airflow_provider_kaleyra.enrichment.tables import split_name

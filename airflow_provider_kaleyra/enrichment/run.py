@@ -18,7 +18,7 @@ from airflow_provider_kaleyra.api.models import Answer, Lookup
 from airflow_provider_kaleyra.enrichment.budget import Budget
 from airflow_provider_kaleyra.enrichment.filing import Filing
 from airflow_provider_kaleyra.enrichment.kinds import Kind
-from airflow_provider_kaleyra.enrichment.ledger import Claimed, Memory, Run, Settled
+from airflow_provider_kaleyra.enrichment.memory import Claimed, Memory, Run, Settled
 from airflow_provider_kaleyra.enrichment.plan import Input, by_number, in_shard
 from airflow_provider_kaleyra.enrichment.progress import Progress
 from airflow_provider_kaleyra.enrichment.rescue import Rescue

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_kaleyra.api.client import KaleyraClient
     from airflow_provider_kaleyra.api.models import Answer
-    from airflow_provider_kaleyra.enrichment.ledger import Run
+    from airflow_provider_kaleyra.enrichment.memory import Run
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def failing_for_good() -> Iterator[None]:
 
 def run_of(context: Context) -> Run:
     """Give the run that a task instance is, in all its tries."""
-    from airflow_provider_kaleyra.enrichment.ledger import Run
+    from airflow_provider_kaleyra.enrichment.memory import Run
 
     ti = context["ti"]
     return Run(f"{ti.dag_id}/{ti.task_id}/{ti.run_id}", -1 if ti.map_index is None else ti.map_index)

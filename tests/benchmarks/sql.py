@@ -36,7 +36,8 @@ def claim_and_settle(connection: str, wanted: int) -> Work:
     prepare(connection)
     from airflow_provider_kaleyra.api.models import DeviceLookup
     from airflow_provider_kaleyra.enrichment.kinds import RCS
-    from airflow_provider_kaleyra.enrichment.ledger import Ledger, Run, Settled
+    from airflow_provider_kaleyra.enrichment.ledger import Ledger
+    from airflow_provider_kaleyra.enrichment.memory import Run, Settled
     from airflow_provider_kaleyra.enrichment.plan import Input
     from airflow_provider_kaleyra.enrichment.results import TableOutput
 

@@ -11,7 +11,8 @@ import pytest
 from airflow_provider_kaleyra.enrichment.database import engine_of
 from airflow_provider_kaleyra.enrichment.filing import Filing
 from airflow_provider_kaleyra.enrichment.kinds import NUMBER
-from airflow_provider_kaleyra.enrichment.ledger import Ledger, Run
+from airflow_provider_kaleyra.enrichment.ledger import Ledger
+from airflow_provider_kaleyra.enrichment.memory import Run
 from airflow_provider_kaleyra.enrichment.results import ListOutput
 from tests.support.databases import Database
 

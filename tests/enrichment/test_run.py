@@ -10,7 +10,7 @@ from airflow_provider_kaleyra.api.models import Answer, NumberLookup
 from airflow_provider_kaleyra.enrichment import unsettled
 from airflow_provider_kaleyra.enrichment.checkpoint import Checkpoints
 from airflow_provider_kaleyra.enrichment.kinds import NUMBER
-from airflow_provider_kaleyra.enrichment.ledger import Run
+from airflow_provider_kaleyra.enrichment.memory import Run
 from airflow_provider_kaleyra.enrichment.plan import Input
 from airflow_provider_kaleyra.enrichment.results import ListOutput
 from airflow_provider_kaleyra.enrichment.run import Enrichment

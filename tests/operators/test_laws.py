@@ -16,7 +16,8 @@ import pytest
 
 from airflow_provider_kaleyra.enrichment.database import engine_of
 from airflow_provider_kaleyra.enrichment.kinds import NUMBER
-from airflow_provider_kaleyra.enrichment.ledger import Ledger, Run
+from airflow_provider_kaleyra.enrichment.ledger import Ledger
+from airflow_provider_kaleyra.enrichment.memory import Run
 from airflow_provider_kaleyra.enrichment.tables import writing
 from airflow_provider_kaleyra.operators.base import EnrichmentOperator
 from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator

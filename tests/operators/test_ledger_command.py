@@ -17,7 +17,7 @@ from sqlalchemy import inspect
 from airflow_provider_kaleyra.cli import main
 from airflow_provider_kaleyra.enrichment import erase
 from airflow_provider_kaleyra.enrichment.kinds import NUMBER
-from airflow_provider_kaleyra.enrichment.ledger import Run, Settled
+from airflow_provider_kaleyra.enrichment.memory import Run, Settled
 from airflow_provider_kaleyra.enrichment.plan import Input
 from airflow_provider_kaleyra.enrichment.rescue import Rescue
 from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator

@@ -17,7 +17,8 @@ from airflow_provider_kaleyra.enrichment import run as pipeline
 from airflow_provider_kaleyra.enrichment.checkpoint import Checkpoints
 from airflow_provider_kaleyra.enrichment.database import engine_of
 from airflow_provider_kaleyra.enrichment.kinds import NUMBER
-from airflow_provider_kaleyra.enrichment.ledger import Claimed, Ledger, Run, Settled
+from airflow_provider_kaleyra.enrichment.ledger import Ledger
+from airflow_provider_kaleyra.enrichment.memory import Claimed, Run, Settled
 from airflow_provider_kaleyra.errors import AuthenticationError, RateLimitedError, ServiceError, Status
 from airflow_provider_kaleyra.operators.number_lookup import NumberLookupOperator
 from airflow_provider_kaleyra.sandbox import Sandbox
