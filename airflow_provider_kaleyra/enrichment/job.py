@@ -12,6 +12,8 @@ from typing import Any
 from airflow_provider_kaleyra.enrichment.kinds import Kind
 from airflow_provider_kaleyra.errors import ConfigurationError
 
+NUMBER_COLUMN = "phone_number"
+"""The column, or the dicts' key, that holds the numbers if the user names none."""
 MOST_WORKERS = 256
 MOST_NUMBERS_IN_REQUEST = 500
 
@@ -132,6 +134,10 @@ class Job:
             (
                 self.write_back is not None and not isinstance(self.write_back, Mapping),
                 "write_back must be a mapping of source columns to outcome fields",
+            ),
+            (
+                not isinstance(self.assume_country_code, bool),
+                f"assume_country_code must be True or False, not {self.assume_country_code!r}",
             ),
             (
                 self.default_region is not None

@@ -32,6 +32,7 @@ from sqlalchemy.sql.expression import ColumnElement, TextClause
 from sqlalchemy.types import NullType
 
 from airflow_provider_kaleyra.enrichment.fresh import Fresh
+from airflow_provider_kaleyra.enrichment.job import NUMBER_COLUMN
 from airflow_provider_kaleyra.enrichment.plan import Input, raw_text
 from airflow_provider_kaleyra.enrichment.scratch import Scratch
 from airflow_provider_kaleyra.enrichment.tables import MYSQL, reading, split_name
@@ -160,7 +161,7 @@ class QuerySource(Source):
             if not result.returns_rows:
                 raise ConfigurationError("sql must be a SELECT that gives rows")
             names = list(result.keys())
-            column = names.index(self._number_column) if self._number_column in names else 0
+            column = self._column(names)
             described = result.cursor.description[column]
             floats = _FOUR_BYTE_FLOATS.get(self._engine.dialect.name)
             if floats and described[1] == floats[1]:
@@ -169,6 +170,17 @@ class QuerySource(Source):
             while rows := result.fetchmany(CHUNK):
                 scratch.spool(raw_text(row[column]) for row in rows)
         return scratch
+
+    def _column(self, names: list[str]) -> int:
+        """Find the numbers: in the first column, if the user named none."""
+        if self._number_column in names:
+            return names.index(self._number_column)
+        if self._number_column != NUMBER_COLUMN:
+            raise ConfigurationError(
+                f"sql gives no column {self._number_column!r}, it gives {', '.join(names)}: "
+                "name the right one as number_column"
+            )
+        return 0
 
 
 @contextmanager
@@ -323,8 +335,8 @@ def reflect(engine: Engine, name: str) -> Table:
     :raises ConfigurationError: if there is none of that name.
     """
     schema, table = split_name(name)
-    try:
-        with reading(engine) as connection:
+    with reading(engine) as connection:
+        try:
             return Table(table, MetaData(), schema=schema, autoload_with=connection, resolve_fks=False)
-    except NoSuchTableError:
-        raise ConfigurationError(f"source_table {name} does not exist") from None
+        except NoSuchTableError:
+            raise ConfigurationError(f"source_table {name} does not exist") from None

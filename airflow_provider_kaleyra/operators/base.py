@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowException, BaseOperator
 
 from airflow_provider_kaleyra.compat import task_state_store
-from airflow_provider_kaleyra.enrichment.job import Job
+from airflow_provider_kaleyra.enrichment.job import NUMBER_COLUMN, Job
 from airflow_provider_kaleyra.enrichment.kinds import Kind
 from airflow_provider_kaleyra.errors import RateLimitedError
 from airflow_provider_kaleyra.operators.lineage import Traced, leave
@@ -103,7 +103,7 @@ class EnrichmentOperator(Traced, BaseOperator):
         numbers: Any = None,
         sql_conn_id: str | None = None,
         source_table: str | None = None,
-        number_column: str = "phone_number",
+        number_column: str = NUMBER_COLUMN,
         where: str | None = None,
         parameters: Mapping[str, Any] | None = None,
         sql: str | None = None,

@@ -169,6 +169,7 @@ def test_a_lost_answer_puts_exactly_its_batch_in_doubt_and_the_run_goes_on(
         ({"numbers": TEN, "max_failed": "0.1"}, "max_failed must be a share"),
         ({"numbers": TEN, "shard": 5}, "shard must be"),
         ({"numbers": TEN, "default_region": 5}, "default_region must be an ISO country"),
+        ({"numbers": TEN, "assume_country_code": "IN"}, "assume_country_code must be True or False"),
         (
             {"source_table": "c", "sql_conn_id": "w", "result_table": "r", "write_back": ["a"]},
             "write_back must be a mapping",
@@ -195,7 +196,7 @@ def test_a_wrong_combination_fails_when_the_dag_is_parsed_and_names_the_paramete
     ("wrong", "named"),
     [
         ({"number_column": "telephone"}, "telephone"),
-        ({"source_table": "nowhere"}, "nowhere"),
+        ({"source_table": "nowhere"}, "source_table nowhere does not exist"),
         ({"write_back": {"colour": "status"}}, "colour"),
         ({"where": "id > :least"}, "least"),
         ({"default_region": "ZZ"}, "default_region"),

@@ -113,6 +113,25 @@ def test_the_first_column_counts_where_a_query_has_no_number_column(
     assert [row["phone_number"] for row in ran.xcom] == [ONE]
 
 
+def test_a_column_that_is_named_and_that_a_query_does_not_give_is_refused_before_anything_is_bought(
+    sandbox: Sandbox, database: Database, said: Said
+) -> None:
+    database.contacts([ONE])
+    sql = "SELECT 919812345678 AS id, phone FROM contacts"
+
+    ran = run_task(
+        RcsCapabilityOperator,
+        sql_conn_id="warehouse",
+        sql=sql,
+        number_column="mobile",
+        assume_country_code=True,
+    )
+
+    assert ran.state == "failed"
+    assert "sql gives no column 'mobile', it gives id, phone" in said()
+    assert not sandbox.account.requests
+
+
 def test_where_chooses_rows_with_bound_parameters(sandbox: Sandbox, database: Database) -> None:
     database.contacts([ONE, TWO, THREE])
 
