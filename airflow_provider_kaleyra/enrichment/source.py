@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Protocol
 
 from sqlalchemy import (
@@ -157,18 +157,18 @@ class QuerySource(Source):
     def _read(self) -> Scratch:
         scratch = Scratch()
         with reading(self._engine) as connection, _undecoded(connection):
-            result = connection.execution_options(stream_results=True).execute(self._query, self._parameters)
-            if not result.returns_rows:
-                raise ConfigurationError("sql must be a SELECT that gives rows")
-            names = list(result.keys())
-            column = self._column(names)
-            described = result.cursor.description[column]
-            floats = _FOUR_BYTE_FLOATS.get(self._engine.dialect.name)
-            if floats and described[1] == floats[1]:
-                result.close()
-                raise ConfigurationError(_lost_digits("sql", described[0]))
-            while rows := result.fetchmany(CHUNK):
-                scratch.spool(raw_text(row[column]) for row in rows)
+            streamed = connection.execution_options(stream_results=True)
+            # Closed whatever happens: MySQL's drivers want nothing else from a connection with unread rows.
+            with closing(streamed.execute(self._query, self._parameters)) as result:
+                if not result.returns_rows:
+                    raise ConfigurationError("sql must be a SELECT that gives rows")
+                column = self._column(list(result.keys()))
+                described = result.cursor.description[column]
+                floats = _FOUR_BYTE_FLOATS.get(self._engine.dialect.name)
+                if floats and described[1] == floats[1]:
+                    raise ConfigurationError(_lost_digits("sql", described[0]))
+                while rows := result.fetchmany(CHUNK):
+                    scratch.spool(raw_text(row[column]) for row in rows)
         return scratch
 
     def _column(self, names: list[str]) -> int:
