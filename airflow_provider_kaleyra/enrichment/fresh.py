@@ -61,4 +61,5 @@ def can_compare(source: Table, number: ColumnElement[Any], fresh: Fresh) -> bool
 
 
 def _is_text(kind: Any) -> bool:
-    return isinstance(kind, String) and not isinstance(kind, Enum)
+    # SQLAlchemy 1.4 wraps a type that is another one on some databases.
+    return isinstance(getattr(kind, "impl", kind), String) and not isinstance(kind, Enum)
