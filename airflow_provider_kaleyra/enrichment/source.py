@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from sqlalchemy import (
     FLOAT,
-    INTEGER,
     REAL,
     LargeBinary,
     MetaData,
@@ -234,10 +233,9 @@ class TableSource(Source):
         if engine.dialect.name == "sqlite":
             # There a cell may hold anything, whatever its column is declared as, and text in any encoding.
             self._raw = type_coerce(cast(self.number, LargeBinary), NullType())
-            # Nor is a key without nulls, but for one that is the row's own number.
-            numbered = len(self.key) == 1 and isinstance(self.key[0].type, INTEGER)
+            # Nor is a key without nulls.
             self.key = [type_coerce(part, NullType()) for part in self.key]
-            self.has_null_keys = bool(self.key) and not numbered and self._finds_null_keys()
+            self.has_null_keys = bool(self.key) and self._finds_null_keys()
         if not self.key or self.has_null_keys:
             query = select(self._raw.label("raw")).where(self._where)
             self._keyless = QuerySource(engine, query, None, "raw")
@@ -294,7 +292,7 @@ class TableSource(Source):
             last = rows[-1][:-1]
 
     def _finds_null_keys(self) -> bool:
-        found = select(self.number).where(self._where, or_(*(part.is_(None) for part in self.key))).limit(1)
+        found = select(self.number).where(self._where, or_(*(part.is_(None) for part in self.key)))
         with reading(self._engine) as connection:
             return connection.execute(select(exists(found))).scalar_one() > 0
 

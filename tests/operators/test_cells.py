@@ -93,11 +93,12 @@ def test_text_that_is_no_utf_8_is_one_invalid_row(
     ]
 
 
+@pytest.mark.parametrize("kind", ["TEXT", "INT"])
 def test_rows_whose_key_is_null_are_read_too(
-    sandbox: Sandbox, sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+    kind: str, sandbox: Sandbox, sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("airflow_provider_kaleyra.enrichment.run.CHUNK", 2)
-    keys_with_null(sqlite_database)
+    keys_with_null(sqlite_database, kind)
 
     ran = enrich()
 
@@ -127,8 +128,8 @@ def test_rows_whose_key_is_null_are_no_matter_where_they_are_not_read(
     assert {row["phone"] for row in written} == set(PHONES[4:])
 
 
-def keys_with_null(database: Database) -> None:
-    database.execute("CREATE TABLE contacts (k TEXT PRIMARY KEY, phone TEXT, copied TEXT)")
+def keys_with_null(database: Database, kind: str = "TEXT") -> None:
+    database.execute(f"CREATE TABLE contacts (k {kind} PRIMARY KEY, phone TEXT, copied TEXT)")
     database.execute(
         "INSERT INTO contacts (k, phone) VALUES (:k, :phone)",
         [{"k": None if n < 4 else str(n), "phone": phone} for n, phone in enumerate(PHONES)],
